@@ -30,7 +30,9 @@ func KeyAt(slice uint64, size, index, blockSize uint32) Key {
 }
 
 // Count returns how many blocks a slice of size bytes has.
-func Count(size, blockSize uint32) uint32 { return uint32((uint64(size) + uint64(blockSize) - 1) / uint64(blockSize)) }
+func Count(size, blockSize uint32) uint32 {
+	return uint32((uint64(size) + uint64(blockSize) - 1) / uint64(blockSize))
+}
 
 // Source gives the bytes of blocks. The object store is one, a cache in front of it is another.
 type Source interface {
