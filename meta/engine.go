@@ -1,0 +1,210 @@
+package meta
+
+import (
+	"context"
+	"time"
+)
+
+// Engine stores the records of one volume and holds no rule of the file system.
+//
+// All methods are safe for concurrent use, honour ctx, and end within a bounded time when the database
+// does not answer. Failures of the database are errors of the engine's own; ErrUnknown marks those after
+// which the change may have been committed. Records that break the format are ErrCorrupt.
+type Engine interface {
+	// Name is the scheme of the engine for people: "redis", "sqlite3", "mem".
+	Name() string
+	// Init prepares an empty database to hold a volume (tables, indexes). On one that holds a volume it
+	// changes nothing, or completes the schema.
+	Init(ctx context.Context) error
+	// View runs fn on records of one consistent state as far as the engine has such states; Redis gives
+	// the state of one moment for what want names. fn may run again.
+	View(ctx context.Context, want Want, fn func(Reader) error) error
+	// Update runs fn and commits all of its writes or none, serialisable with respect to what fn read.
+	// fn may run again, after a conflict or because it first ran on remembered records; it must set its
+	// results anew on every run. When fn fails, nothing is written and its error is returned as it is, and
+	// what fn had read was then true.
+	Update(ctx context.Context, want Want, fn func(Tx) error) error
+	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever.
+	Reserve(ctx context.Context, seq Sequence, n uint64) (first uint64, err error)
+	// Close flushes what is buffered and ends the connection.
+	Close() error
+}
+
+// Want names records that a transaction is going to read, so that the engine can load them together. Reading
+// another record works too and costs an extra round trip.
+type Want struct {
+	Attrs   []Ino     // Reader.Attr
+	Perms   []Ino     // Reader.Perm
+	Entries []Name    // Reader.Entry
+	Nodes   []Name    // Reader.Entry, and Reader.Attr of the inode that it names
+	Chunks  []ChunkID // Reader.Chunk
+}
+
+// Sequence is one of the allocators of the volume.
+type Sequence uint8
+
+// The allocators. The engine knows how each is stored and by how much the stored value is ahead.
+const (
+	SeqInode Sequence = iota
+	SeqSlice
+	SeqSession
+	SeqTrash
+	SeqACL
+)
+
+// Names of the stored times of the last run of a background job, in unix seconds.
+const (
+	LastCleanupSessions = "lastCleanupSessions"
+	LastCleanupFiles    = "lastCleanupFiles"
+	LastCleanupTrash    = "lastCleanupTrash"
+	NextCleanupSlices   = "nextCleanupSlices"
+)
+
+// Reader reads records. "ok" is false, and the error nil, when there is no such record.
+//
+// Inside Update a read also is a promise: the transaction commits only if the record is still the same. The
+// methods that promise less say so.
+type Reader interface {
+	// Setting is the JSON of the volume's format; nil when the database holds no volume. No promise.
+	Setting() ([]byte, error)
+
+	Attr(ino Ino) (a Attr, ok bool, err error)
+	// Perm is Attr for a directory that only has to be there and allow the change: the promise does not
+	// cover times, Nlink and Length, which may be old, so parallel changes in one directory do not conflict.
+	Perm(ino Ino) (a Attr, ok bool, err error)
+	Entry(dir Ino, name string) (e Entry, ok bool, err error)
+	// Entries gives a page of a directory, about limit entries, in an order of the engine's own. cursor is
+	// "" at first and then the next of the page before; next is "" at the end. A name that stays is given
+	// at least once, and possibly twice; one that comes or goes meanwhile perhaps. plus fills Attr where
+	// the inode has one. No promise.
+	Entries(dir Ino, cursor string, limit int, plus bool) (page []Dirent, next string, err error)
+	Symlink(ino Ino) (target string, ok bool, err error)
+	Chunk(ino Ino, index uint32) ([]Slice, error)
+	// Chunks lists the chunks of a file that have a record, in ascending order. length bounds the search in
+	// engines that cannot list keys. No promise.
+	Chunks(ino Ino, length uint64) ([]uint32, error)
+	Xattr(ino Ino, name string) (value []byte, ok bool, err error)
+	Xattrs(ino Ino) (names []string, err error)
+	// Parents gives the directories that hold links to an inode whose Attr.Parent is 0, and how many each.
+	Parents(ino Ino) (map[Ino]int64, error)
+
+	// Refs is the number of references to a slice: 1 unless recorded otherwise (SQL: 0 if there is no row).
+	Refs(slice uint64, size uint32) (int64, error)
+	// DeadSlices lists up to limit slices whose references are used up. No promise.
+	DeadSlices(limit int) ([]SliceRef, error)
+	// DelFiles lists up to limit files, removed at or before the time, whose data waits to be freed. No promise.
+	DelFiles(before int64, limit int) ([]DelFile, error)
+
+	// Usage is the space in bytes and the inodes that the volume holds. No promise.
+	Usage() (space, inodes int64, err error)
+	// DirStat is the usage record of a directory. No promise: use Tx.AddDirStat to change it.
+	DirStat(dir Ino) (s DirStat, ok bool, err error)
+	// Counter is one of the stored job times; 0 when it is not there.
+	Counter(name string) (int64, error)
+
+	// Sessions lists the sessions of all clients, expired ones included. No promise.
+	Sessions() ([]SessionRecord, error)
+	// Session is the record of one session.
+	Session(sid uint64) (r SessionRecord, ok bool, err error)
+	// Sustained lists the inodes that a session keeps although they are unlinked. No promise.
+	Sustained(sid uint64) ([]Ino, error)
+}
+
+// Tx reads and writes. Writes are seen by later reads of the same transaction only where a method says so;
+// the operations are written so that they do not depend on it. Writes of one kind to one record are applied
+// in the order in which they were made.
+type Tx interface {
+	Reader
+
+	SetSetting(json []byte)
+	SetCounter(name string, value int64)
+
+	// SetAttr writes the attribute of a new inode, or of one that was read with Attr in this transaction.
+	SetAttr(ino Ino, a *Attr)
+	// DropNode removes the attribute, the symlink target, the xattrs and the parent records.
+	DropNode(ino Ino)
+	// SetEntry adds an entry or replaces the one that was read.
+	SetEntry(dir Ino, name string, e Entry)
+	DropEntry(dir Ino, name string)
+	SetSymlink(ino Ino, target string)
+	SetXattr(ino Ino, name string, value []byte)
+	DropXattr(ino Ino, name string)
+	DropXattrs(ino Ino)
+	// AddParent changes the number of links that a directory holds to an inode. Engines that find parents
+	// by the entries do nothing.
+	AddParent(ino, dir Ino, n int64)
+	DropParents(ino Ino)
+
+	// AppendSlices appends records at the tail of a chunk. The references of slices are counted apart.
+	AppendSlices(ino Ino, index uint32, records []Slice)
+	// ReplaceSlices puts records in the place of the first n, which must have been read with Chunk.
+	ReplaceSlices(ino Ino, index uint32, n int, records []Slice)
+	DropChunk(ino Ino, index uint32)
+	// NewRef records the first reference to a slice.
+	NewRef(slice uint64, size uint32)
+	// AddRef changes the references to a slice that has one.
+	AddRef(slice uint64, size uint32, n int64)
+	// DropRef removes the record of a slice whose objects are gone.
+	DropRef(slice uint64, size uint32)
+
+	SetDelFile(f DelFile)
+	DropDelFile(f DelFile)
+
+	SetSession(r SessionRecord) // an empty Info leaves the stored one as it is
+	DropSession(sid uint64)
+	SetSustained(sid uint64, ino Ino)
+	DropSustained(sid uint64, ino Ino)
+
+	// Intents: applied at commit to the state of that moment, without a read and without a conflict.
+
+	// Touch sets mtime and ctime of a directory to now and adds nlink to its links. With nlink 0 the write
+	// is left out when less than window has passed since its mtime. The directory must have been read with
+	// Perm or Attr.
+	Touch(dir Ino, now Time, nlink int32, window time.Duration)
+	// RequireEmpty lets the commit fail with posix.ENOTEMPTY unless the directory has no entry. It returns
+	// that error at once where the engine can tell.
+	RequireEmpty(dir Ino) error
+	// AddUsage changes the usage of the volume. Engines in which that row would be contended may collect
+	// the changes and apply them within a second, at the latest in Close.
+	AddUsage(space, inodes int64)
+	// AddDirStat changes the usage record of a directory if there is one.
+	AddDirStat(dir Ino, d DirStat)
+	SetDirStat(dir Ino, s DirStat)
+	DropDirStat(dir Ino)
+	// DropDirQuota removes the quota of a directory that goes away, if it has one.
+	DropDirQuota(dir Ino)
+}
+
+// Dirent is an entry of a directory listing.
+type Dirent struct {
+	Name string
+	Entry
+	Attr *Attr // only when asked for, and nil for an entry whose inode is missing
+}
+
+// DirStat is the usage of the direct entries of a directory.
+type DirStat struct {
+	Length int64 // Σ length of regular files, bytes
+	Space  int64 // Σ charge, bytes
+	Inodes int64
+}
+
+// SliceRef names a slice and its length, which is part of its objects' names.
+type SliceRef struct {
+	ID   uint64
+	Size uint32
+}
+
+// DelFile is a removed file whose data is still there.
+type DelFile struct {
+	Ino     Ino
+	Length  uint64
+	Removed int64 // unix seconds
+}
+
+// SessionRecord is a session as stored.
+type SessionRecord struct {
+	Sid    uint64
+	Expire int64  // unix seconds
+	Info   []byte // JSON of SessionInfo
+}

@@ -1,0 +1,12 @@
+package meta
+
+import "errors"
+
+var (
+	// ErrCorrupt: a stored record does not follow the format. Applications get EIO.
+	ErrCorrupt = errors.New("corrupt record")
+	// ErrUnknown: the connection broke while a change was being committed, which may or may not have happened.
+	ErrUnknown = errors.New("outcome of the change is unknown")
+	// ErrNotFormatted: the database holds no volume.
+	ErrNotFormatted = errors.New("database is not formatted")
+)
