@@ -88,8 +88,9 @@ type Reader interface {
 	// Parents gives the directories that hold links to an inode whose Attr.Parent is 0, and how many each.
 	Parents(ino Ino) (map[Ino]int64, error)
 
-	// Refs is the number of references to a slice: 1 unless recorded otherwise (SQL: 0 if there is no row).
-	Refs(slice uint64, size uint32) (int64, error)
+	// Refs gives the number of references to each of the slices: 1 unless recorded otherwise (SQL: 0 if there
+	// is no row).
+	Refs(slices []SliceRef) ([]int64, error)
 	// DeadSlices lists up to limit slices whose references are used up. No promise.
 	DeadSlices(limit int) ([]SliceRef, error)
 	// DelFiles lists up to limit files, removed at or before the time, whose data waits to be freed. No promise.
@@ -97,8 +98,8 @@ type Reader interface {
 
 	// Usage is the space in bytes and the inodes that the volume holds. No promise.
 	Usage() (space, inodes int64, err error)
-	// DirStat is the usage record of a directory. No promise: use Tx.AddDirStat to change it.
-	DirStat(dir Ino) (s DirStat, ok bool, err error)
+	// DirStats gives the usage records that the directories have. No promise: use Tx.AddDirStat to change one.
+	DirStats(dirs []Ino) (map[Ino]DirStat, error)
 	// Counter is one of the stored job times; 0 when it is not there.
 	Counter(name string) (int64, error)
 
