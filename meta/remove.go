@@ -57,7 +57,7 @@ func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) err
 	if err != nil {
 		return err
 	}
-	v.removed(dir, r)
+	v.removed(ctx, dir, r)
 	return nil
 }
 
@@ -173,7 +173,7 @@ func (v *Volume) dropInode(tx Tx, ino Ino, a *Attr, now Time) {
 }
 
 // removed does what follows the commit of a removal from dir.
-func (v *Volume) removed(dir Ino, r removal) {
+func (v *Volume) removed(ctx context.Context, dir Ino, r removal) {
 	v.addDirStat(dir, r.stat.negate())
 	if r.trash != 0 {
 		v.addDirStat(r.trash, r.stat)
@@ -183,6 +183,11 @@ func (v *Volume) removed(dir Ino, r removal) {
 	}
 	if r.kept {
 		v.sess.keep(r.ino)
+		if !v.isOpen(r.ino) { // closed while the change was under way
+			if err := v.dropSustained(context.WithoutCancel(ctx), v.Sid(), r.ino); err != nil {
+				v.log.Warn("remove unlinked file", "inode", r.ino, "err", err)
+			}
+		}
 	}
 	if r.data {
 		v.freer.file(DelFile{Ino: r.ino, Length: r.attr.Length, Removed: r.at})
@@ -233,7 +238,7 @@ func (v *Volume) Rmdir(ctx context.Context, who Cred, dir Ino, name string) erro
 		return err
 	}
 	v.stats.forget(r.ino)
-	v.removed(dir, r)
+	v.removed(ctx, dir, r)
 	return nil
 }
 

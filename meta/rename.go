@@ -41,7 +41,7 @@ func (v *Volume) Rename(ctx context.Context, who Cred, from, to Name, flags uint
 	if err := v.update(ctx, what, want, m.run); err != nil || m.nothing {
 		return err
 	}
-	m.after()
+	m.after(ctx)
 	return nil
 }
 
@@ -238,7 +238,7 @@ func notBelow(r Reader, dir, top Ino) error {
 	}
 }
 
-func (m *move) after() {
+func (m *move) after(ctx context.Context) {
 	v, across := m.v, m.from.Dir != m.to.Dir
 	if across {
 		v.addDirStat(m.from.Dir, m.src.negate())
@@ -252,6 +252,6 @@ func (m *move) after() {
 		if m.overDir {
 			v.stats.forget(m.r.ino)
 		}
-		v.removed(m.to.Dir, m.r)
+		v.removed(ctx, m.to.Dir, m.r)
 	}
 }
