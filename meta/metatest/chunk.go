@@ -147,7 +147,13 @@ var refCases = []testCase{
 
 func refs(t *testing.T, e meta.Engine, id uint64, size uint32) int64 {
 	t.Helper()
-	return read(t, e, func(r meta.Reader) (int64, error) { return r.Refs(id, size) })
+	return read(t, e, func(r meta.Reader) (int64, error) {
+		refs, err := r.Refs([]meta.SliceRef{{ID: id, Size: size}})
+		if err != nil {
+			return 0, err
+		}
+		return refs[0], nil
+	})
 }
 
 func addRefs(t *testing.T, e meta.Engine, id uint64, size uint32, n ...int64) {

@@ -212,7 +212,8 @@ func testUsage(t *testing.T, e meta.Engine) {
 func wantDirStat(t *testing.T, e meta.Engine, dir meta.Ino, want *meta.DirStat) {
 	t.Helper()
 	view(t, e, meta.Want{}, func(r meta.Reader) error {
-		s, ok, err := r.DirStat(dir)
+		all, err := r.DirStats([]meta.Ino{dir})
+		s, ok := all[dir]
 		if err == nil && (ok != (want != nil) || ok && s != *want) {
 			t.Errorf("statistics of %d: ok=%v %+v, want %+v", dir, ok, s, want)
 		}

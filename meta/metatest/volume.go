@@ -30,34 +30,34 @@ func Run(t *testing.T, database Database) {
 // RunVolume checks the operations of meta.Volume on an engine.
 func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 	for name, test := range map[string]func(*testing.T, *client){
-		"Create":          testCreate,
-		"CreateErrors":    testCreateErrors,
-		"SetGID":          testSetGID,
-		"Lookup":          testLookup,
-		"Unlink":          testUnlink,
-		"UnlinkOpen":      testUnlinkOpen,
-		"UnlinkTrash":     testUnlinkTrash,
-		"Rmdir":           testRmdir,
-		"Rename":          testRename,
-		"RenameOver":      testRenameOver,
-		"RenameExchange":  testRenameExchange,
-		"RenameCycle":     testRenameCycle,
-		"Link":            testLink,
-		"Symlink":         testSymlink,
-		"Write":           testWrite,
-		"Truncate":        testTruncate,
-		"SetAttr":         testSetAttr,
-		"Xattr":           testXattr,
-		"Readdir":         testReaddir,
-		"Usage":           testUsage,
-		"Capacity":        testCapacity,
-		"DirStats":        testDirStats,
-		"FreeData":        testFreeData,
-		"Sessions":        testSessions,
-		"ReadOnly":        testReadOnly,
-		"FormatTwice":     testFormatTwice,
-		"Sticky":          testSticky,
-		"ImmutableAppend": testFlags,
+		"Create":          volumeCreate,
+		"CreateErrors":    volumeCreateErrors,
+		"SetGID":          volumeSetGID,
+		"Lookup":          volumeLookup,
+		"Unlink":          volumeUnlink,
+		"UnlinkOpen":      volumeUnlinkOpen,
+		"UnlinkTrash":     volumeUnlinkTrash,
+		"Rmdir":           volumeRmdir,
+		"Rename":          volumeRename,
+		"RenameOver":      volumeRenameOver,
+		"RenameExchange":  volumeRenameExchange,
+		"RenameCycle":     volumeRenameCycle,
+		"Link":            volumeLink,
+		"Symlink":         volumeSymlink,
+		"Write":           volumeWrite,
+		"Truncate":        volumeTruncate,
+		"SetAttr":         volumeSetAttr,
+		"Xattr":           volumeXattr,
+		"Readdir":         volumeReaddir,
+		"Usage":           volumeUsage,
+		"Capacity":        volumeCapacity,
+		"DirStats":        volumeDirStats,
+		"FreeData":        volumeFreeData,
+		"Sessions":        volumeSessions,
+		"ReadOnly":        volumeReadOnly,
+		"FormatTwice":     volumeFormatTwice,
+		"Sticky":          volumeSticky,
+		"ImmutableAppend": volumeFlags,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := format(t, open(t), nil)
@@ -207,7 +207,7 @@ func (c *client) noErr(what string, err error) {
 	}
 }
 
-func testCreate(t *testing.T, c *client) {
+func volumeCreate(t *testing.T, c *client) {
 	for typ := meta.TypeFile; typ <= meta.TypeSocket; typ++ {
 		name := fmt.Sprintf("t%d\xff\n", typ)
 		n := meta.New{Type: typ, Mode: 0777, Umask: 022, Rdev: 0x103}
@@ -244,7 +244,7 @@ func testCreate(t *testing.T, c *client) {
 	}
 }
 
-func testCreateErrors(t *testing.T, c *client) {
+func volumeCreateErrors(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	mk := func(dir meta.Ino, name string, n meta.New) error {
 		_, _, err := c.Mknod(c.ctx, user, dir, name, n)
@@ -267,7 +267,7 @@ func testCreateErrors(t *testing.T, c *client) {
 	c.want("no permission", mk(d, "x", file), posix.EACCES)
 }
 
-func testSetGID(t *testing.T, c *client) {
+func volumeSetGID(t *testing.T, c *client) {
 	d, _, err := c.Mknod(c.ctx, meta.Root, meta.RootIno, "d", meta.New{Type: meta.TypeDirectory, Mode: 02777})
 	c.noErr("mkdir", err)
 	gid := uint32(77)
@@ -285,7 +285,7 @@ func testSetGID(t *testing.T, c *client) {
 	}
 }
 
-func testLookup(t *testing.T, c *client) {
+func volumeLookup(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(d, "f")
 	look := func(dir meta.Ino, name string) error { _, _, err := c.Lookup(c.ctx, user, dir, name); return err }
@@ -295,7 +295,7 @@ func testLookup(t *testing.T, c *client) {
 	c.want("long", look(d, strings.Repeat("n", 256)), posix.ENAMETOOLONG)
 }
 
-func testUnlink(t *testing.T, c *client) {
+func volumeUnlink(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	c.dir(meta.RootIno, "d")
 	before := c.attr(meta.RootIno)
@@ -312,7 +312,7 @@ func testUnlink(t *testing.T, c *client) {
 	}
 }
 
-func testUnlinkOpen(t *testing.T, c *client) {
+func volumeUnlinkOpen(t *testing.T, c *client) {
 	c.session()
 	f := c.file(meta.RootIno, "f")
 	s := c.wrote(f, 0, 5000)
@@ -348,7 +348,7 @@ func (c *client) wantFreed(want ...meta.Slice) {
 	}
 }
 
-func testUnlinkTrash(t *testing.T, c *client) {
+func volumeUnlinkTrash(t *testing.T, c *client) {
 	c.remake(func(f *meta.Format) { f.TrashDays = 1 })
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(d, "f")
@@ -382,7 +382,7 @@ func (c *client) remake(edit func(*meta.Format)) {
 	*c = *openVolume(c.t, c.eng, meta.Options{})
 }
 
-func testRmdir(t *testing.T, c *client) {
+func volumeRmdir(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	c.file(d, "f")
 	c.file(meta.RootIno, "file")
@@ -403,7 +403,7 @@ func testRmdir(t *testing.T, c *client) {
 
 func nm(dir meta.Ino, name string) meta.Name { return meta.Name{Dir: dir, Name: name} }
 
-func testRename(t *testing.T, c *client) {
+func volumeRename(t *testing.T, c *client) {
 	a, b := c.dir(meta.RootIno, "a"), c.dir(meta.RootIno, "b")
 	f, sub := c.file(a, "f"), c.dir(a, "sub")
 	mv := func(from, to meta.Name) error { return c.Rename(c.ctx, meta.Root, from, to, 0) }
@@ -424,7 +424,7 @@ func testRename(t *testing.T, c *client) {
 	c.want("flags 3", c.Rename(c.ctx, meta.Root, nm(b, "h"), nm(b, "i"), 3), posix.EINVAL)
 }
 
-func testRenameOver(t *testing.T, c *client) {
+func volumeRenameOver(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f, g := c.file(d, "f"), c.file(d, "g")
 	gs := c.wrote(g, 0, 100)
@@ -457,7 +457,7 @@ func testRenameOver(t *testing.T, c *client) {
 	c.wantNames(d, "e", "g", "l")
 }
 
-func testRenameExchange(t *testing.T, c *client) {
+func volumeRenameExchange(t *testing.T, c *client) {
 	a, b := c.dir(meta.RootIno, "a"), c.dir(meta.RootIno, "b")
 	f, d := c.file(a, "f"), c.dir(b, "d")
 	c.want("missing", c.Rename(c.ctx, meta.Root, nm(a, "f"), nm(b, "x"), meta.RenameExchange), posix.ENOENT)
@@ -474,7 +474,7 @@ func testRenameExchange(t *testing.T, c *client) {
 	}
 }
 
-func testRenameCycle(t *testing.T, c *client) {
+func volumeRenameCycle(t *testing.T, c *client) {
 	a := c.dir(meta.RootIno, "a")
 	b := c.dir(a, "b")
 	d := c.dir(b, "d")
@@ -486,7 +486,7 @@ func testRenameCycle(t *testing.T, c *client) {
 	}
 }
 
-func testLink(t *testing.T, c *client) {
+func volumeLink(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(meta.RootIno, "f")
 	s := c.wrote(f, 0, 10)
@@ -509,7 +509,7 @@ func testLink(t *testing.T, c *client) {
 	c.wantFreed(s)
 }
 
-func testSymlink(t *testing.T, c *client) {
+func volumeSymlink(t *testing.T, c *client) {
 	target := strings.Repeat("t", 4095)
 	ino, _, err := c.Mknod(c.ctx, user, meta.RootIno, "s", meta.New{Type: meta.TypeSymlink, Target: target})
 	c.noErr("symlink", err)
@@ -524,7 +524,7 @@ func testSymlink(t *testing.T, c *client) {
 	c.want("readlink of nothing", err, posix.ENOENT)
 }
 
-func testWrite(t *testing.T, c *client) {
+func volumeWrite(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	s1 := c.wrote(f, 0, 1000)
 	s2 := c.wrote(f, 500, 1000)
@@ -546,7 +546,7 @@ func testWrite(t *testing.T, c *client) {
 	c.want("directory", err, posix.EPERM)
 }
 
-func testTruncate(t *testing.T, c *client) {
+func volumeTruncate(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	s := c.wrote(f, 0, 5000)
 	cut := func(n uint64) meta.Attr {
@@ -581,7 +581,7 @@ func testTruncate(t *testing.T, c *client) {
 	c.want("no permission", err, posix.EACCES)
 }
 
-func testSetAttr(t *testing.T, c *client) {
+func volumeSetAttr(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	before := c.attr(f)
 	mode := uint16(0640)
@@ -626,7 +626,7 @@ func testSetAttr(t *testing.T, c *client) {
 	c.want("missing", err, posix.ENOENT)
 }
 
-func testXattr(t *testing.T, c *client) {
+func volumeXattr(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	_, err := c.GetXattr(c.ctx, f, "user.a")
 	c.want("missing", err, posix.ENODATA)
@@ -653,7 +653,7 @@ func testXattr(t *testing.T, c *client) {
 	c.want("remove again", c.RemoveXattr(c.ctx, f, "user.a"), posix.ENODATA)
 }
 
-func testReaddir(t *testing.T, c *client) {
+func volumeReaddir(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	want := map[string]meta.Ino{}
 	for i := range 700 {
@@ -694,7 +694,7 @@ func (c *client) usage() (space, inodes int64) {
 	return space, inodes
 }
 
-func testUsage(t *testing.T, c *client) {
+func volumeUsage(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(d, "f")
 	c.wrote(f, 0, 10000)
@@ -728,7 +728,7 @@ func (c *client) wantUsage(space, inodes int64) {
 	}
 }
 
-func testCapacity(t *testing.T, c *client) {
+func volumeCapacity(t *testing.T, c *client) {
 	c.remake(func(f *meta.Format) { f.Capacity, f.Inodes = 16<<10, 3 })
 	f := c.file(meta.RootIno, "f")
 	w := []meta.Written{{Slice: meta.Slice{ID: 1 << 40, Size: 20000, Len: 20000}}}
@@ -746,7 +746,7 @@ func testCapacity(t *testing.T, c *client) {
 	}
 }
 
-func testDirStats(t *testing.T, c *client) {
+func volumeDirStats(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(d, "f")
 	c.wrote(f, 0, 5000)
@@ -773,7 +773,7 @@ func testDirStats(t *testing.T, c *client) {
 	*c = *openVolume(t, c.eng, meta.Options{})
 }
 
-func testFreeData(t *testing.T, c *client) {
+func volumeFreeData(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	ss := []meta.Slice{c.wrote(f, 0, 100), c.wrote(f, 50, 100), c.wrote(f, 3*meta.ChunkSize, 7)}
 	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, "f"))
@@ -807,7 +807,7 @@ func testFreeData(t *testing.T, c *client) {
 	}
 }
 
-func testSessions(t *testing.T, c *client) {
+func volumeSessions(t *testing.T, c *client) {
 	c.session()
 	all, err := c.Sessions(c.ctx)
 	c.noErr("sessions", err)
@@ -837,7 +837,7 @@ func testSessions(t *testing.T, c *client) {
 	c.noErr("close", dead.Close(c.ctx))
 }
 
-func testReadOnly(t *testing.T, c *client) {
+func volumeReadOnly(t *testing.T, c *client) {
 	c.file(meta.RootIno, "f")
 	ro := openVolume(t, c.eng, meta.Options{ReadOnly: true})
 	_, _, err := ro.Mknod(ro.ctx, meta.Root, meta.RootIno, "g", meta.New{Type: meta.TypeFile})
@@ -853,7 +853,7 @@ func testReadOnly(t *testing.T, c *client) {
 	}
 }
 
-func testFormatTwice(t *testing.T, c *client) {
+func volumeFormatTwice(t *testing.T, c *client) {
 	err := meta.Create(c.ctx, c.eng, c.Format(), meta.Time{})
 	if err == nil {
 		t.Error("a second volume in the same database")
@@ -865,7 +865,7 @@ func testFormatTwice(t *testing.T, c *client) {
 	}
 }
 
-func testSticky(t *testing.T, c *client) {
+func volumeSticky(t *testing.T, c *client) {
 	d, _, err := c.Mknod(c.ctx, meta.Root, meta.RootIno, "tmp", meta.New{Type: meta.TypeDirectory, Mode: 01777})
 	c.noErr("mkdir", err)
 	other := meta.Cred{UID: 2000, GID: 2000, Checked: true}
@@ -876,7 +876,7 @@ func testSticky(t *testing.T, c *client) {
 	c.want("unlink by the owner", c.Unlink(c.ctx, user, d, "f"), nil)
 }
 
-func testFlags(t *testing.T, c *client) {
+func volumeFlags(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(d, "f")
 	set := func(ino meta.Ino, flags uint8) {
