@@ -106,7 +106,7 @@ func RunRaces(t *testing.T, database Database) {
 				id, err := c.NewSlice(c.ctx)
 				c.noErr("slice", err)
 				s := meta.Slice{Pos: rand.Uint32N(1 << 20), ID: id, Size: 5000, Len: 5000}
-				_, err = c.Write(c.ctx, ino, []meta.Written{{Slice: s}}, meta.Time{Sec: 1})
+				_, _, err = c.Write(c.ctx, ino, meta.Commit{Slices: []meta.Written{{Slice: s}}, Mtime: meta.Time{Sec: 1}})
 				c.oneOf("write", err, nil, posix.ENOENT)
 			}
 		},

@@ -162,7 +162,7 @@ func (c *client) wrote(ino meta.Ino, off uint64, n uint32) meta.Slice {
 	}
 	s := meta.Slice{Pos: uint32(off % meta.ChunkSize), ID: id, Size: n, Len: n}
 	w := []meta.Written{{Index: uint32(off >> meta.ChunkBits), Slice: s}}
-	if _, err := c.Write(c.ctx, ino, w, meta.TimeOf(time.Now())); err != nil {
+	if _, _, err := c.Write(c.ctx, ino, meta.Commit{Slices: w, Mtime: meta.TimeOf(time.Now())}); err != nil {
 		c.t.Fatalf("write to %d: %v", ino, err)
 	}
 	return s
@@ -540,9 +540,9 @@ func volumeWrite(t *testing.T, c *client) {
 		}
 	}
 	w := []meta.Written{{Slice: meta.Slice{ID: 900000, Size: 1, Len: 1}}}
-	_, err := c.Write(c.ctx, 4242, w, meta.Time{})
+	_, _, err := c.Write(c.ctx, 4242, meta.Commit{Slices: w})
 	c.want("missing", err, posix.ENOENT)
-	_, err = c.Write(c.ctx, c.dir(meta.RootIno, "d"), w, meta.Time{})
+	_, _, err = c.Write(c.ctx, c.dir(meta.RootIno, "d"), meta.Commit{Slices: w})
 	c.want("directory", err, posix.EPERM)
 }
 
@@ -732,7 +732,7 @@ func volumeCapacity(t *testing.T, c *client) {
 	c.remake(func(f *meta.Format) { f.Capacity, f.Inodes = 16<<10, 3 })
 	f := c.file(meta.RootIno, "f")
 	w := []meta.Written{{Slice: meta.Slice{ID: 1 << 40, Size: 20000, Len: 20000}}}
-	_, err := c.Write(c.ctx, f, w, meta.Time{})
+	_, _, err := c.Write(c.ctx, f, meta.Commit{Slices: w})
 	c.want("write beyond the capacity", err, posix.ENOSPC)
 	_, err = c.Truncate(c.ctx, meta.Root, f, 1<<20, false)
 	c.want("truncate beyond the capacity", err, posix.ENOSPC)
