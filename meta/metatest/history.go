@@ -83,7 +83,7 @@ func History(t *testing.T, eng meta.Engine, seed uint64, steps int) string {
 				change.UID = &uid
 			}
 			var a meta.Attr
-			a, err = c.SetAttr(c.ctx, who(), ino, change)
+			_, a, err = c.SetAttr(c.ctx, who(), ino, change)
 			said = shown(ino, a)
 		case 12:
 			ino := pick(known)

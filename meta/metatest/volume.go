@@ -271,7 +271,7 @@ func volumeSetGID(t *testing.T, c *client) {
 	d, _, err := c.Mknod(c.ctx, meta.Root, meta.RootIno, "d", meta.New{Type: meta.TypeDirectory, Mode: 02777})
 	c.noErr("mkdir", err)
 	gid := uint32(77)
-	_, err = c.SetAttr(c.ctx, meta.Root, d, meta.Change{GID: &gid})
+	_, _, err = c.SetAttr(c.ctx, meta.Root, d, meta.Change{GID: &gid})
 	c.noErr("chgrp", err)
 	_, sub, err := c.Mknod(c.ctx, user, d, "sub", meta.New{Type: meta.TypeDirectory, Mode: 0755})
 	c.noErr("mkdir", err)
@@ -585,44 +585,44 @@ func volumeSetAttr(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	before := c.attr(f)
 	mode := uint16(0640)
-	a, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
+	_, a, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
 	c.noErr("chmod", err)
 	if a.Mode != 0640 || a.Mtime != before.Mtime {
 		t.Errorf("chmod: %+v", a)
 	}
-	again, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
+	_, again, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
 	c.noErr("chmod", err)
 	if again != a {
 		t.Errorf("a change to the same value changed %+v to %+v", a, again)
 	}
-	_, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
+	_, _, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
 	c.want("chmod to the same mode by another user", err, nil)
 	mode = 0777
-	_, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
+	_, _, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
 	c.want("chmod by another user", err, posix.EPERM)
 	uid := uint32(1000)
-	_, err = c.SetAttr(c.ctx, user, f, meta.Change{UID: &uid})
+	_, _, err = c.SetAttr(c.ctx, user, f, meta.Change{UID: &uid})
 	c.want("chown by another user", err, posix.EPERM)
 	mode = 06755
-	_, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
+	_, _, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
 	c.noErr("chmod", err)
-	a, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{UID: &uid})
+	_, a, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{UID: &uid})
 	c.noErr("chown", err)
 	if a.UID != 1000 || a.Mode != 0755 {
 		t.Errorf("chown of a set-uid program: %+v", a)
 	}
 	at, mt := meta.Time{Sec: -5, Nsec: 123456789}, meta.Time{Sec: 1 << 33, Nsec: 999999999}
-	a, err = c.SetAttr(c.ctx, user, f, meta.Change{Atime: &at, Mtime: &mt})
+	_, a, err = c.SetAttr(c.ctx, user, f, meta.Change{Atime: &at, Mtime: &mt})
 	c.noErr("utimes", err)
 	if got := c.attr(f); got.Atime != at || got.Mtime != mt || got != a {
 		t.Errorf("times %+v %+v, want %+v %+v", got.Atime, got.Mtime, at, mt)
 	}
 	other := meta.Cred{UID: 2000, GID: 2000}
-	_, err = c.SetAttr(c.ctx, other, f, meta.Change{Atime: &at})
+	_, _, err = c.SetAttr(c.ctx, other, f, meta.Change{Atime: &at})
 	c.want("utimes by another user", err, posix.EPERM)
-	_, err = c.SetAttr(c.ctx, other, f, meta.Change{AtimeNow: true, MtimeNow: true})
+	_, _, err = c.SetAttr(c.ctx, other, f, meta.Change{AtimeNow: true, MtimeNow: true})
 	c.want("touch by another user", err, posix.EACCES)
-	_, err = c.SetAttr(c.ctx, meta.Root, 4242, meta.Change{MtimeNow: true})
+	_, _, err = c.SetAttr(c.ctx, meta.Root, 4242, meta.Change{MtimeNow: true})
 	c.want("missing", err, posix.ENOENT)
 }
 
@@ -881,7 +881,7 @@ func volumeFlags(t *testing.T, c *client) {
 	f := c.file(d, "f")
 	set := func(ino meta.Ino, flags uint8) {
 		t.Helper()
-		_, err := c.SetAttr(c.ctx, meta.Root, ino, meta.Change{Flags: &flags})
+		_, _, err := c.SetAttr(c.ctx, meta.Root, ino, meta.Change{Flags: &flags})
 		c.noErr("set flags", err)
 	}
 	set(f, meta.FlagImmutable)
