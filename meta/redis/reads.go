@@ -72,7 +72,7 @@ func (t *tx) look(r *read, p promise) *read {
 	return r
 }
 
-// fail keeps the first error of reading, so that a transaction that overlooks it is not committed.
+// fail keeps the first error, so that a transaction that overlooks it is not committed.
 func (t *tx) fail(err error) error {
 	if t.err == nil {
 		t.err = err

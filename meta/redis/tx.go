@@ -3,11 +3,11 @@ package redis
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -24,7 +24,7 @@ type tx struct {
 	loads    int  // moments of which records were read
 	reads    map[ref]*read
 	order    []*read
-	err      error // the first failed read, or a wrong use
+	err      error // the first failure of a read, or a write that cannot be; nothing is committed then
 
 	keys     []string // that the script touches
 	keyIndex map[string]string
@@ -134,7 +134,7 @@ func (t *tx) ReplaceSlices(ino meta.Ino, index uint32, n int, records []meta.Sli
 	key := t.e.keys.chunk(ino, index)
 	r := t.reads[ref{kindList, key, ""}]
 	if r == nil || r.promise == promiseNothing || n < 0 || n*meta.SliceSize > len(r.raw) {
-		t.misuse(fmt.Errorf("replace %d records of %s: they were not read", n, key))
+		t.fail(fmt.Errorf("replace %d records of %s: they were not read", n, key))
 		return
 	}
 	t.do("LTRIM", key, strconv.Itoa(n), "-1")
@@ -196,8 +196,12 @@ func (t *tx) DropSustained(sid uint64, ino meta.Ino) {
 
 func (t *tx) Touch(dir meta.Ino, now meta.Time, nlink int32, window time.Duration) {
 	key := t.e.keys.attr(dir)
-	if r := t.reads[ref{kindString, key, ""}]; r == nil || r.promise == promiseNothing {
-		t.misuse(fmt.Errorf("touch %s: it was not read", key))
+	switch r := t.reads[ref{kindString, key, ""}]; {
+	case r == nil || r.promise == promiseNothing:
+		t.fail(fmt.Errorf("touch %s: it was not read", key))
+		return
+	case !r.ok:
+		t.fail(fmt.Errorf("touch %s: %w", key, posix.ENOENT))
 		return
 	}
 	stamp := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(now.Sec))
@@ -249,6 +253,3 @@ func (t *tx) DropDirQuota(dir meta.Ino) {
 		t.do("HDEL", t.e.keys.global(key), dir.String())
 	}
 }
-
-// misuse makes the transaction fail because its function breaks the rules of Tx.
-func (t *tx) misuse(err error) { t.err = errors.Join(t.err, err) }
