@@ -25,7 +25,7 @@ func TestMemoryConformance(t *testing.T) {
 
 func TestMemoryStaysWithinItsSize(t *testing.T) {
 	m := newMemory(t, 8<<20)
-	for i := range uint64(500) {
+	for i := range uint64(200) {
 		key := block.Key{Slice: i, Size: 100_000}
 		cachetest.Put(t, m, key)
 		cachetest.Check(t, m, key, 5, 10) // found at once, whatever the policy decides later
@@ -38,7 +38,7 @@ func TestMemoryStaysWithinItsSize(t *testing.T) {
 	if s.Blocks != 64 || s.Bytes != 8<<20 {
 		t.Errorf("%d blocks, %d bytes; want it full with 64 buffers of 128 KiB", s.Blocks, s.Bytes)
 	}
-	if s.Blocks+s.Evictions+s.Drops != 500 {
+	if s.Blocks+s.Evictions+s.Drops != 200 {
 		t.Errorf("blocks do not add up: %+v", s)
 	}
 }
@@ -67,14 +67,14 @@ func TestMemoryBoundsWhatThePolicyHasNotSeen(t *testing.T) {
 
 // A file read once from end to end in small pieces must not displace what is read again and again.
 func TestMemoryKeepsWhatIsUsedAgain(t *testing.T) {
-	m := newMemory(t, 16<<20)
-	const size = 1 << 20
+	m := newMemory(t, 4<<20)
+	const size = 256 << 10
 	hot := func(i int) block.Key { return block.Key{Slice: uint64(i), Size: size} }
 	dst := make([]byte, 128<<10)
 	for i := range 8 {
 		cachetest.Put(t, m, hot(i))
 		m.Flush()
-		for range 200 {
+		for range 100 {
 			m.ReadAt(hot(i), dst, 0)
 		}
 	}

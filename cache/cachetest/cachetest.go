@@ -13,15 +13,21 @@ import (
 	"jfs/internal/bytepool"
 )
 
-// Data returns the bytes that these tests store under a key: different for each block and each 8 bytes.
+// period is the length after which Data repeats. It is odd, so that bytes from a wrong page or piece differ.
+const period = 4093
+
+// Data returns the bytes that these tests store under a key. It is quick, also under the race detector.
 func Data(key block.Key) []byte {
-	b := make([]byte, (key.Size+7)/8*8)
+	b := make([]byte, max(key.Size, period+8))
 	x := key.Slice*0x9E3779B97F4A7C15 + uint64(key.Index)*0xBF58476D1CE4E5B9 + uint64(key.Size) + 1
-	for i := 0; i < len(b); i += 8 {
+	for i := 0; i < period; i += 8 {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
 		binary.LittleEndian.PutUint64(b[i:], x)
+	}
+	for n := period; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
 	}
 	return b[:key.Size]
 }
@@ -205,13 +211,13 @@ func references(t *testing.T, tier cache.Tier) {
 
 // concurrent: hits are right while blocks come and go.
 func concurrent(t *testing.T, tier cache.Tier) {
-	const size, blocks = 40_000, 16
+	const size, blocks = 40_000, 8
 	pool := bytepool.New(0)
 	var wg sync.WaitGroup
 	for w := range 6 {
 		wg.Go(func() {
 			dst := make([]byte, 1000)
-			for i := range 200 {
+			for i := range 100 {
 				key := block.Key{Slice: uint64((i*7 + w) % blocks), Size: size}
 				switch (i + w) % 5 {
 				case 0:
