@@ -95,7 +95,8 @@ type Reader interface {
 	// DelFiles lists up to limit files, removed at or before the time, whose data waits to be freed. No promise.
 	DelFiles(before int64, limit int) ([]DelFile, error)
 
-	// Usage is the space in bytes and the inodes that the volume holds. No promise.
+	// Usage is the space in bytes and the inodes that the volume holds, with the changes that this engine has
+	// collected and not applied yet. No promise.
 	Usage() (space, inodes int64, err error)
 	// DirStat is the usage record of a directory. No promise: use Tx.AddDirStat to change it.
 	DirStat(dir Ino) (s DirStat, ok bool, err error)
@@ -159,7 +160,7 @@ type Tx interface {
 
 	// Touch sets mtime and ctime of a directory to now and adds nlink to its links. With nlink 0 the write
 	// is left out when less than window has passed since its mtime. The directory must have been read with
-	// Perm or Attr.
+	// Perm or Attr; if it is not there, the commit fails with posix.ENOENT.
 	Touch(dir Ino, now Time, nlink int32, window time.Duration)
 	// RequireEmpty lets the commit fail with posix.ENOTEMPTY unless the directory has no entry. It returns
 	// that error at once where the engine can tell.
