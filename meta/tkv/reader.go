@@ -140,24 +140,44 @@ func (r *reader) Xattr(ino meta.Ino, name string) ([]byte, bool, error) {
 }
 
 // Refs: the store holds one less than there are, and nothing for one.
-func (r *reader) Refs(slice uint64, size uint32) (int64, error) {
-	key := refKey(slice, size)
-	v, err := r.get(key)
-	if err != nil {
-		return 0, err
+func (r *reader) Refs(slices []meta.SliceRef) ([]int64, error) {
+	keys := make([][]byte, len(slices))
+	for i, s := range slices {
+		keys[i] = refKey(s.ID, s.Size)
 	}
-	n, err := number(binary.LittleEndian, key, v)
-	return n + 1, err
+	if err := r.fetch(keys); err != nil {
+		return nil, err
+	}
+	out := make([]int64, len(slices))
+	for i, key := range keys {
+		n, err := number(binary.LittleEndian, key, r.known[string(key)])
+		if err != nil {
+			return nil, err
+		}
+		out[i] = n + 1
+	}
+	return out, nil
 }
 
-func (r *reader) DirStat(dir meta.Ino) (meta.DirStat, bool, error) {
-	key := dirStatKey(dir)
-	v, err := r.snapshot.Get(r.ctx, key)
-	if err != nil || v == nil {
-		return meta.DirStat{}, false, err
+func (r *reader) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
+	keys := make([][]byte, len(dirs))
+	for i, dir := range dirs {
+		keys[i] = dirStatKey(dir)
 	}
-	s, err := decodeDirStat(key, v)
-	return s, err == nil, err
+	values, err := r.snapshot.BatchGet(r.ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[meta.Ino]meta.DirStat, len(dirs))
+	for i, dir := range dirs {
+		if values[i] == nil {
+			continue
+		}
+		if found[dir], err = decodeDirStat(keys[i], values[i]); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 func (r *reader) Counter(name string) (int64, error) {

@@ -12,7 +12,14 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	metatest.RunEngine(t, func(t *testing.T) meta.Engine { return mem.NewEngine(tkv.Options{}) })
+	metatest.Run(t, func(t *testing.T) func() meta.Engine {
+		s := mem.New()
+		return func() meta.Engine {
+			e := tkv.New(s, tkv.Options{})
+			t.Cleanup(func() { _ = e.Close() })
+			return e
+		}
+	})
 }
 
 // TestConformancePrefix runs the suite on the middle one of three volumes in a store.
