@@ -33,7 +33,7 @@ func TestConflictAtTheRightTime(t *testing.T) {
 		{"chunk", 2, func(tx meta.Tx) { tx.AppendSlices(5, 0, chunk) },
 			func(tx meta.Tx) error { _, err := tx.Chunk(5, 0); return err }},
 		{"references", 2, func(tx meta.Tx) { tx.AddRef(7, 7, 1) },
-			func(tx meta.Tx) error { _, err := tx.Refs(7, 7); return err }},
+			func(tx meta.Tx) error { _, err := tx.Refs([]meta.SliceRef{{ID: 7, Size: 7}}); return err }},
 		{"new xattr", 2, func(tx meta.Tx) { tx.SetXattr(5, "user.x", nil) },
 			func(tx meta.Tx) error { _, err := tx.Xattrs(5); return err }},
 		{"parents", 2, func(tx meta.Tx) { tx.AddParent(5, 2, 1) },
@@ -50,7 +50,7 @@ func TestConflictAtTheRightTime(t *testing.T) {
 		{"listing", 1, func(tx meta.Tx) { tx.DropEntry(2, "f") },
 			func(tx meta.Tx) error { _, _, err := tx.Entries(2, "", 10, true); return err }},
 		{"statistics", 1, func(tx meta.Tx) { tx.SetDirStat(2, meta.DirStat{}) },
-			func(tx meta.Tx) error { _, _, err := tx.DirStat(2); return err }},
+			func(tx meta.Tx) error { _, err := tx.DirStats([]meta.Ino{2}); return err }},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
