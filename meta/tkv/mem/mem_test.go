@@ -12,7 +12,10 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	metatest.RunEngine(t, func(t *testing.T) meta.Engine { return mem.NewEngine(tkv.Options{}) })
+	metatest.Run(t, func(t *testing.T) func() meta.Engine {
+		s := mem.New()
+		return func() meta.Engine { return tkv.New(s, tkv.Options{}) }
+	})
 }
 
 // TestConformancePrefix runs the suite on the middle one of three volumes in a store.
