@@ -26,7 +26,7 @@ type Engine interface {
 	Update(ctx context.Context, want Want, fn func(Tx) error) error
 	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever.
 	Reserve(ctx context.Context, seq Sequence, n uint64) (first uint64, err error)
-	// Close flushes what is buffered and ends the connection.
+	// Close flushes what is buffered and ends the connection. A second call does nothing.
 	Close() error
 }
 

@@ -129,6 +129,7 @@ func RunRaces(t *testing.T, database Database) {
 			}
 			for _, c := range cs {
 				c.noErr("close", c.Volume.Close(c.ctx))
+				c.noErr("close engine", c.eng.Close()) // which may still hold usage
 			}
 			*cs[0] = *openVolume(t, connect(), meta.Options{})
 			Check(t, cs[0].Volume)

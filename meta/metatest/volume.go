@@ -16,7 +16,7 @@ import (
 )
 
 // Database makes a fresh, empty database and gives what connects another client to it. Both register their
-// cleaning with t.
+// cleaning with t. The suites may close an engine before that, so a second Close must do nothing.
 type Database func(t *testing.T) (connect func() meta.Engine)
 
 // Run is everything that an engine must pass.

@@ -148,36 +148,39 @@ func (r *reader) Refs(slices []meta.SliceRef) ([]int64, error) {
 	if err := r.fetch(keys); err != nil {
 		return nil, err
 	}
-	out := make([]int64, len(slices))
-	for i, key := range keys {
-		n, err := number(binary.LittleEndian, key, r.known[string(key)])
+	refs := make([]int64, len(slices))
+	for i, k := range keys {
+		n, err := number(binary.LittleEndian, k, r.known[string(k)])
 		if err != nil {
 			return nil, err
 		}
-		out[i] = n + 1
+		refs[i] = n + 1
 	}
-	return out, nil
+	return refs, nil
 }
 
 func (r *reader) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
+	stats := make(map[meta.Ino]meta.DirStat, len(dirs))
+	if len(dirs) == 0 {
+		return stats, nil
+	}
 	keys := make([][]byte, len(dirs))
-	for i, dir := range dirs {
-		keys[i] = dirStatKey(dir)
+	for i, d := range dirs {
+		keys[i] = dirStatKey(d)
 	}
 	values, err := r.snapshot.BatchGet(r.ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[meta.Ino]meta.DirStat, len(dirs))
-	for i, dir := range dirs {
-		if values[i] == nil {
+	for i, v := range values {
+		if v == nil {
 			continue
 		}
-		if found[dir], err = decodeDirStat(keys[i], values[i]); err != nil {
+		if stats[dirs[i]], err = decodeDirStat(keys[i], v); err != nil {
 			return nil, err
 		}
 	}
-	return found, nil
+	return stats, nil
 }
 
 func (r *reader) Counter(name string) (int64, error) {

@@ -14,11 +14,7 @@ import (
 func TestConformance(t *testing.T) {
 	metatest.Run(t, func(t *testing.T) func() meta.Engine {
 		s := mem.New()
-		return func() meta.Engine {
-			e := tkv.New(s, tkv.Options{})
-			t.Cleanup(func() { _ = e.Close() })
-			return e
-		}
+		return func() meta.Engine { return tkv.New(s, tkv.Options{}) }
 	})
 }
 
