@@ -161,6 +161,45 @@ func TestDiskRestartKeepsBlocks(t *testing.T) {
 	}
 }
 
+// Until the scan is over, the files themselves answer. A FIFO in place of a directory keeps the scan waiting.
+func TestDiskWorksDuringTheScan(t *testing.T) {
+	dir := t.TempDir()
+	d := openDisk(t, dir, cache.DiskOptions{})
+	a, b, c := block.Key{Slice: 1, Size: 10_000}, block.Key{Slice: 2, Size: 10_000}, block.Key{Slice: 3, Size: 10_000}
+	put(t, d, a, b)
+	d.Close()
+	fifo := filepath.Join(dir, "blocks", "00")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := cache.OpenDisk(dir, cache.DiskOptions{FreeRatio: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !d.Has(a) || !d.Has(b) || d.Has(c) {
+		t.Error("the blocks of the last run are not there")
+	}
+	cachetest.Check(t, d, a, 10, 9000)
+	d.Remove(b)
+	cachetest.CheckMiss(t, d, b)
+	cachetest.CheckMiss(t, d, c)
+	put(t, d, c)
+	cachetest.Check(t, d, c, 0, 10_000)
+	if s := d.Stats(); s.Blocks != 2 || s.Bytes != space(t, dir) {
+		t.Errorf("%+v", s)
+	}
+	w, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	<-d.Scanned()
+	if s := d.Stats(); s.Blocks != 2 || s.Bytes != space(t, dir) {
+		t.Errorf("after the scan %+v", s)
+	}
+	d.Close()
+}
+
 func TestDiskCloseWritesTheQueue(t *testing.T) {
 	dir := t.TempDir()
 	d := openDisk(t, dir, cache.DiskOptions{Workers: 1})

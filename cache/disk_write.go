@@ -42,11 +42,12 @@ func (d *Disk) write() {
 		if d.pending[p.key] == p {
 			delete(d.pending, p.key)
 		}
-		if d.queued -= int64(len(p.buf.B)); d.queued == 0 {
+		d.queued -= int64(len(p.buf.B))
+		p.buf.Release() // with mu held, so that queued never says less than what is held
+		if d.queued == 0 {
 			d.idle.Broadcast()
 		}
 		d.mu.Unlock()
-		p.buf.Release()
 	}
 }
 

@@ -95,8 +95,14 @@ func TestMemoryKeepsWhatIsUsedAgain(t *testing.T) {
 	if kept < 7 { // the policy samples, so not all of them for certain
 		t.Errorf("%d of 8 hot blocks survived a scan", kept)
 	}
-	if !m.Has(block.Key{Slice: 1099, Size: size}) {
-		t.Error("the block read last is not there")
+	late := 0
+	for i := range uint64(8) {
+		if m.Has(block.Key{Slice: 1099 - i, Size: size}) {
+			late++
+		}
+	}
+	if late == 0 {
+		t.Error("none of the blocks read last is there")
 	}
 }
 

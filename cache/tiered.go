@@ -64,6 +64,9 @@ func NewTiered(source block.Source, o TieredOptions) *Tiered {
 	if o.RecentBytes <= 0 {
 		o.RecentBytes = DefaultRecentBytes
 	}
+	if m, ok := o.Memory.(*Memory); ok && m.max == 0 {
+		o.Memory = nil // holds nothing, so nothing need be copied for it
+	}
 	return &Tiered{source: source, memory: o.Memory, disk: o.Disk,
 		recent: newRecent(o.RecentBytes), pool: bytepool.New(0)}
 }
