@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -29,8 +30,20 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 	// The context of Open ends the dialling of Open only; later connections have their own.
 	opening, opened := context.WithCancel(ctx)
 	defer opened()
-	first := true
-	c, err := rueidis.NewClient(rueidis.ClientOption{
+	c, err := rueidis.NewClient(t.options(opening, o))
+	if err != nil {
+		if c != nil {
+			c.Close()
+		}
+		return nil, connectError(t, err)
+	}
+	return &client{Client: c, timeout: o.Timeout, onTrip: o.OnTrip}, nil
+}
+
+// options says how to connect. The first connection is made under the context opening.
+func (t target) options(opening context.Context, o Options) rueidis.ClientOption {
+	var dialled atomic.Bool
+	return rueidis.ClientOption{
 		InitAddress: []string{t.addr},
 		Username:    t.user,
 		Password:    t.password,
@@ -39,8 +52,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 		// KeepAlive also is the time after which an idle connection is tested.
 		Dialer: net.Dialer{Timeout: o.DialTimeout, KeepAlive: o.Timeout},
 		DialCtxFn: func(ctx context.Context, addr string, d *net.Dialer, tc *tls.Config) (net.Conn, error) {
-			if first {
-				first = false
+			if !dialled.Swap(true) {
 				ctx = opening
 			}
 			if tc != nil {
@@ -59,14 +71,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 		// A goroutine that always reads sees at once that a connection has ended, instead of at the next
 		// change, whose outcome would then be unknown.
 		AlwaysPipelining: true,
-	})
-	if err != nil {
-		if c != nil {
-			c.Close()
-		}
-		return nil, connectError(t, err)
 	}
-	return &client{Client: c, timeout: o.Timeout, onTrip: o.OnTrip}, nil
 }
 
 // connectError adds what to do to the errors of a first connection.
@@ -79,12 +84,10 @@ func connectError(t target, err error) error {
 		return fmt.Errorf("connect to redis at %s: the server wants a password, give it in META_PASSWORD: %w", t.addr, err)
 	case "NOPERM":
 		return fmt.Errorf("connect to redis at %s: the user may not do what a metadata client does, see its ACL: %w", t.addr, err)
-	case "ERR":
-		if t.db != 0 {
-			return fmt.Errorf("connect to redis at %s: open database %d (the server's setting \"databases\" gives their number): %w", t.addr, t.db, err)
-		}
 	}
 	switch {
+	case code(err) != "" && t.db != 0: // what is left of the first commands is SELECT
+		return fmt.Errorf("connect to redis at %s: open database %d (the server's setting \"databases\" gives their number): %w", t.addr, t.db, err)
 	case errors.As(err, &dns):
 		return fmt.Errorf("connect to redis at %s: the host name is not known, check the URL: %w", t.addr, err)
 	case unsent(err):

@@ -19,18 +19,26 @@ const maxAttempts = 50
 // before them add up to 0.4 s at most, which covers a server that closes idle connections or restarts.
 const maxReconnects = 10
 
-// code is the first word of an error reply, which is how Redis names its errors; "" for any other error.
-// Redis before version 7 puts the error of a command inside a script behind a text of its own.
+// code is the first word of an error reply, which is how Redis names its errors, "ERR" for one without a name,
+// and "" for an error that is no reply. rueidis cuts off the word ERR itself.
 func code(err error) string {
 	var re *rueidis.RedisError
 	if !errors.As(err, &re) || re.IsNil() {
 		return ""
 	}
-	text := re.Error()
-	if i := strings.Index(text, ": -"); i >= 0 && strings.HasPrefix(text, "ERR ") {
+	return firstWord(re.Error())
+}
+
+// firstWord also finds the error of a command that Redis before version 7 puts behind a text about the script.
+func firstWord(text string) string {
+	text = strings.TrimPrefix(text, "ERR ")
+	if i := strings.Index(text, ": -"); i >= 0 && strings.HasPrefix(text, "Error running script") {
 		text = text[i+2:]
 	}
 	word, _, _ := strings.Cut(strings.TrimLeft(text, "-"), " ")
+	if word == "" || strings.ToUpper(word) != word {
+		return "ERR"
+	}
 	return word
 }
 
