@@ -19,7 +19,7 @@ type Handle struct {
 	flags int
 
 	mu       sync.Mutex // guards detector and keys
-	detector prefetch.Detector
+	detector *prefetch.Detector
 	keys     []block.Key
 }
 
@@ -84,7 +84,7 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 
 func (f *FS) handle(fl *file, flags int) *Handle {
 	h := &Handle{fs: f, file: fl, flags: flags}
-	h.detector = *prefetch.NewDetector(int64(f.blockSize), f.opt.MaxReadahead)
+	h.detector = prefetch.NewDetector(prefetch.DetectorOptions{First: int64(f.blockSize), Max: f.opt.MaxReadahead})
 	return h
 }
 
