@@ -8,12 +8,19 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	metatest.Run(t, database(t, Options{}))
+}
+
+// database gives databases of a server whose clients share nothing but the server.
+func database(t *testing.T, o Options) metatest.Database {
 	s := start(t)
-	metatest.RunEngine(t, func(t *testing.T) meta.Engine { return open(t, s.empty(), Options{}) })
+	return func(t *testing.T) func() meta.Engine {
+		url := s.empty()
+		return func() meta.Engine { return open(t, url, o) }
+	}
 }
 
 // TestConformanceWithoutHints proves that nothing but round trips depends on what is remembered.
 func TestConformanceWithoutHints(t *testing.T) {
-	s := start(t)
-	metatest.RunEngine(t, func(t *testing.T) meta.Engine { return open(t, s.empty(), Options{Hints: -1}) })
+	metatest.Run(t, database(t, Options{Hints: -1}))
 }

@@ -296,7 +296,7 @@ func TestCorruptRecords(t *testing.T) {
 		{func(r meta.Reader) error { _, _, err := r.Entries(1, "", 10, true); return err }, "d1"},
 		{func(r meta.Reader) error { _, err := r.Chunk(5, 0); return err }, "c5_0"},
 		{func(r meta.Reader) error { _, err := r.Parents(5); return err }, "p5"},
-		{func(r meta.Reader) error { _, err := r.Refs(1, 1); return err }, "k1_1"},
+		{func(r meta.Reader) error { _, err := r.Refs([]meta.SliceRef{{ID: 1, Size: 1}}); return err }, "k1_1"},
 		{func(r meta.Reader) error { _, err := r.DeadSlices(1); return err }, "sliceRef"},
 		{func(r meta.Reader) error { _, err := r.Counter(meta.LastCleanupFiles); return err }, "lastCleanupFiles"},
 	} {

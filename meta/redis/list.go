@@ -120,6 +120,9 @@ func (t *tx) Chunks(ino meta.Ino, length uint64) ([]uint32, error) {
 			return t.scanChunks(ino, n)
 		}
 	}
+	if n == 1 {
+		return []uint32{0}, nil // an empty list does no harm, and most files have one chunk
+	}
 	var found []uint32
 	for at := uint64(0); at < n; at += probeBatch {
 		end := min(at+probeBatch, n)
@@ -256,30 +259,45 @@ func (t *tx) Usage() (space, inodes int64, err error) {
 	return n[0], n[1], nil
 }
 
-func (t *tx) DirStat(dir meta.Ino) (meta.DirStat, bool, error) {
-	field := dir.String()
+func (t *tx) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
+	found := make(map[meta.Ino]meta.DirStat, len(dirs))
+	if len(dirs) == 0 {
+		return found, nil
+	}
+	fields := make([]string, len(dirs))
+	for i, dir := range dirs {
+		fields[i] = dir.String()
+	}
 	out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
 		cmds := make([]rueidis.Completed, 0, 3)
 		for _, key := range t.e.dirStatKeys() {
-			cmds = append(cmds, b.Hget().Key(key).Field(field).Build())
+			cmds = append(cmds, b.Hmget().Key(key).Field(fields...).Build())
 		}
 		return cmds
 	})
 	if err != nil {
-		return meta.DirStat{}, false, t.fail(fmt.Errorf("read usage of directory %d: %w", dir, err))
+		return nil, t.fail(fmt.Errorf("read usage of %d directories: %w", len(dirs), err))
 	}
-	messages := make([]rueidis.RedisMessage, len(out))
+	var columns [3][]int64
+	var present []rueidis.RedisMessage
 	for i, r := range out {
-		messages[i], _ = r.ToMessage() // nil is the only error left
+		messages, err := r.ToArray()
+		if err == nil {
+			columns[i], err = numbers(messages)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("usage of directories: %w", err)
+		}
+		if i == 0 {
+			present = messages
+		}
 	}
-	n, err := numbers(messages)
-	if err != nil {
-		return meta.DirStat{}, false, fmt.Errorf("usage of directory %d: %w", dir, err)
+	for i, dir := range dirs {
+		if !present[i].IsNil() {
+			found[dir] = meta.DirStat{Inodes: columns[0][i], Space: columns[1][i], Length: columns[2][i]}
+		}
 	}
-	if messages[0].IsNil() {
-		return meta.DirStat{}, false, nil
-	}
-	return meta.DirStat{Inodes: n[0], Space: n[1], Length: n[2]}, true, nil
+	return found, nil
 }
 
 // numbers reads decimal strings; nil is 0.

@@ -93,7 +93,7 @@ func TestEveryReadIsAPromise(t *testing.T) {
 		{"xattr", func(tx meta.Tx) error { _, _, err := tx.Xattr(3, "user.a"); return err }, func(tx meta.Tx) { tx.SetXattr(3, "user.a", []byte("2")) }},
 		{"names of xattrs", func(tx meta.Tx) error { _, err := tx.Xattrs(3); return err }, func(tx meta.Tx) { tx.SetXattr(3, "user.c", nil) }},
 		{"parents", func(tx meta.Tx) error { _, err := tx.Parents(3); return err }, func(tx meta.Tx) { tx.AddParent(3, 1, 1) }},
-		{"references", func(tx meta.Tx) error { _, err := tx.Refs(1, 10); return err }, func(tx meta.Tx) { tx.AddRef(1, 10, 1) }},
+		{"references", func(tx meta.Tx) error { _, err := tx.Refs([]meta.SliceRef{{ID: 1, Size: 10}}); return err }, func(tx meta.Tx) { tx.AddRef(1, 10, 1) }},
 		{"counter", func(tx meta.Tx) error { _, err := tx.Counter(meta.LastCleanupFiles); return err }, func(tx meta.Tx) { tx.SetCounter(meta.LastCleanupFiles, 7) }},
 		{"session", func(tx meta.Tx) error { _, _, err := tx.Session(1); return err }, func(tx meta.Tx) { tx.SetSession(meta.SessionRecord{Sid: 1, Expire: 99}) }},
 		{"no session", func(tx meta.Tx) error { _, _, err := tx.Session(2); return err }, func(tx meta.Tx) { tx.SetSession(meta.SessionRecord{Sid: 2, Expire: 99}) }},

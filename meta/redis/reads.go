@@ -191,16 +191,28 @@ func (t *tx) Parents(ino meta.Ino) (map[meta.Ino]int64, error) {
 	return out, nil
 }
 
-func (t *tx) Refs(slice uint64, size uint32) (int64, error) {
-	r, err := t.fetch(ref{kindField, t.e.keys.global(keySliceRef), sliceField(slice, size)})
-	if err != nil || !r.ok {
-		return 1, err
+func (t *tx) Refs(slices []meta.SliceRef) ([]int64, error) {
+	fields := make([]ref, len(slices))
+	for i, s := range slices {
+		fields[i] = ref{kindField, t.e.keys.global(keySliceRef), sliceField(s.ID, s.Size)}
 	}
-	n, err := strconv.ParseInt(r.raw, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("key %s, field %s: %w: %q references", r.key, r.field, meta.ErrCorrupt, r.raw)
+	if err := t.fetchAll(fields...); err != nil {
+		return nil, err
 	}
-	return n + 1, nil
+	out := make([]int64, len(slices))
+	for i, f := range fields {
+		r := t.look(t.reads[f], promiseAll)
+		if !r.ok {
+			out[i] = 1
+			continue
+		}
+		n, err := strconv.ParseInt(r.raw, 10, 64)
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("key %s, field %s: %w: %q references", r.key, r.field, meta.ErrCorrupt, r.raw))
+		}
+		out[i] = n + 1
+	}
+	return out, nil
 }
 
 func (t *tx) Counter(name string) (int64, error) {

@@ -204,7 +204,7 @@ func TestSlices(t *testing.T) {
 	})
 	view(t, e, meta.Want{}, func(r meta.Reader) error {
 		for id, want := range map[uint64]int64{6: 1, 7: 2, 8: 0, 9: 1} {
-			if n, err := r.Refs(id, 10); n != want || err != nil {
+			if n, err := r.Refs([]meta.SliceRef{{ID: id, Size: 10}}); err != nil || n[0] != want {
 				t.Errorf("slice %d has %d references, %v; want %d", id, n, err, want)
 			}
 		}
