@@ -147,7 +147,13 @@ var refCases = []testCase{
 
 func refs(t *testing.T, e meta.Engine, id uint64, size uint32) int64 {
 	t.Helper()
-	return read(t, e, func(r meta.Reader) (int64, error) { return r.Refs(id, size) })
+	return read(t, e, func(r meta.Reader) (int64, error) {
+		refs, err := r.Refs([]meta.SliceRef{{ID: id, Size: size}})
+		if err != nil {
+			return 0, err
+		}
+		return refs[0], nil
+	})
 }
 
 func addRefs(t *testing.T, e meta.Engine, id uint64, size uint32, n ...int64) {
@@ -190,6 +196,19 @@ func testRefs(t *testing.T, e meta.Engine) {
 		return nil
 	})
 	equal(t, "after parallel changes", refs(t, e, 1<<40, meta.ChunkSize), 41)
+
+	view(t, e, meta.Want{}, func(r meta.Reader) error {
+		many, err := r.Refs([]meta.SliceRef{{ID: 1, Size: 5}, {ID: 1 << 40, Size: meta.ChunkSize}, {ID: 1, Size: 5}})
+		if err != nil {
+			return err
+		}
+		equal(t, "several slices", many, []int64{0, 41, 0})
+		none, err := r.Refs(nil)
+		if len(none) != 0 {
+			t.Errorf("references of no slice: %v", none)
+		}
+		return err
+	})
 }
 
 func testDeadSlices(t *testing.T, e meta.Engine) {

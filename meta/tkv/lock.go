@@ -28,12 +28,16 @@ func (t *tx) dropLocks(letter string, sid uint64, size func([]byte) int) {
 			if len(p.Key) != inodeKeySize {
 				return true, nil
 			}
-			kept, err := withoutSession(p.Value, sid, size)
+			records := p.Value
+			if now, again := t.pending[string(p.Key)]; again { // another session that goes with it
+				records = now
+			}
+			kept, err := withoutSession(records, sid, size)
 			if err != nil {
 				return false, corrupt(p.Key, err)
 			}
 			switch len(kept) {
-			case len(p.Value):
+			case len(records):
 			case 0:
 				t.pending[string(p.Key)] = nil
 			default:

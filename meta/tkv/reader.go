@@ -140,24 +140,47 @@ func (r *reader) Xattr(ino meta.Ino, name string) ([]byte, bool, error) {
 }
 
 // Refs: the store holds one less than there are, and nothing for one.
-func (r *reader) Refs(slice uint64, size uint32) (int64, error) {
-	key := refKey(slice, size)
-	v, err := r.get(key)
-	if err != nil {
-		return 0, err
+func (r *reader) Refs(slices []meta.SliceRef) ([]int64, error) {
+	keys := make([][]byte, len(slices))
+	for i, s := range slices {
+		keys[i] = refKey(s.ID, s.Size)
 	}
-	n, err := number(binary.LittleEndian, key, v)
-	return n + 1, err
+	if err := r.fetch(keys); err != nil {
+		return nil, err
+	}
+	refs := make([]int64, len(slices))
+	for i, k := range keys {
+		n, err := number(binary.LittleEndian, k, r.known[string(k)])
+		if err != nil {
+			return nil, err
+		}
+		refs[i] = n + 1
+	}
+	return refs, nil
 }
 
-func (r *reader) DirStat(dir meta.Ino) (meta.DirStat, bool, error) {
-	key := dirStatKey(dir)
-	v, err := r.snapshot.Get(r.ctx, key)
-	if err != nil || v == nil {
-		return meta.DirStat{}, false, err
+func (r *reader) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
+	stats := make(map[meta.Ino]meta.DirStat, len(dirs))
+	if len(dirs) == 0 {
+		return stats, nil
 	}
-	s, err := decodeDirStat(key, v)
-	return s, err == nil, err
+	keys := make([][]byte, len(dirs))
+	for i, d := range dirs {
+		keys[i] = dirStatKey(d)
+	}
+	values, err := r.snapshot.BatchGet(r.ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		if stats[dirs[i]], err = decodeDirStat(keys[i], v); err != nil {
+			return nil, err
+		}
+	}
+	return stats, nil
 }
 
 func (r *reader) Counter(name string) (int64, error) {

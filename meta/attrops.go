@@ -1,0 +1,223 @@
+package meta
+
+import (
+	"context"
+	"fmt"
+
+	"jfs/internal/posix"
+)
+
+// GetAttr gives the attribute of an inode.
+func (v *Volume) GetAttr(ctx context.Context, ino Ino) (Attr, error) {
+	var a Attr
+	err := v.view(ctx, func() string { return fmt.Sprintf("attribute of inode %d", ino) }, Want{Attrs: []Ino{ino}}, func(r Reader) error {
+		var ok bool
+		var err error
+		a, ok, err = r.Attr(ino)
+		if err == nil && !ok {
+			err = posix.ENOENT
+		}
+		return err
+	})
+	if err != nil && (ino == RootIno || ino == TrashIno) && ctx.Err() == nil {
+		// The root never fails: with it the whole mount would seem to be gone.
+		v.log.Warn("root attribute cannot be read", "inode", ino, "err", err)
+		a = Attr{Type: TypeDirectory, Mode: 0777, Nlink: 2, Length: 4096, Parent: RootIno}
+		if ino == TrashIno {
+			a.Mode = 0555
+		}
+		return a, nil
+	}
+	return a, err
+}
+
+// Change names the attributes that SetAttr is to change; nil leaves one as it is.
+type Change struct {
+	Mode     *uint16
+	UID, GID *uint32
+	Flags    *uint8
+	// Times to set. AtimeNow and MtimeNow take the time of the change.
+	Atime, Mtime       *Time
+	AtimeNow, MtimeNow bool
+}
+
+// SetAttr changes attributes other than the length, and gives them before and after.
+func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old, a Attr, err error) {
+	what := func() string { return fmt.Sprintf("change attributes of inode %d", ino) }
+	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+		var ok bool
+		var err error
+		old, ok, err = tx.Attr(ino)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return posix.ENOENT
+		case old.Parent > TrashIno && ino < TrashIno:
+			return posix.EPERM
+		}
+		if a, err = changed(who, old, c, v.time()); err != nil || a == old {
+			return err
+		}
+		a.Ctime = v.time()
+		tx.SetAttr(ino, &a)
+		return nil
+	})
+	return old, a, err
+}
+
+// changed applies c to a, or says why who may not.
+func changed(who Cred, a Attr, c Change, now Time) (Attr, error) {
+	old := a
+	if old.Flags&FlagImmutable != 0 && c.Flags == nil {
+		return a, posix.EPERM
+	}
+	owner := who.UID == 0 || who.UID == old.UID
+	if c.Mode != nil {
+		mode := *c.Mode & 07777
+		if c.UID != nil || c.GID != nil {
+			mode |= old.Mode & (ModeSetUID | ModeSetGID)
+		}
+		if who.UID != 0 && !who.Checked && !who.member(old.GID) {
+			mode &^= ModeSetGID
+		}
+		onlyDrops := mode == old.Mode&^(ModeSetUID|ModeSetGID) || mode == old.Mode&^ModeSetUID || mode == old.Mode&^ModeSetGID
+		if !owner && mode != old.Mode && !onlyDrops {
+			return a, posix.EPERM
+		}
+		a.Mode = mode
+	}
+	chown := c.UID != nil && *c.UID != old.UID || c.GID != nil && *c.GID != old.GID
+	if (c.UID != nil || c.GID != nil) && old.Type != TypeDirectory && a.Mode&(ModeSetUID|ModeSetGID) != 0 {
+		if who.UID != 0 || a.Mode&010 != 0 {
+			a.Mode &^= ModeSetUID | ModeSetGID
+		} else {
+			a.Mode &^= ModeSetUID
+		}
+	}
+	if chown {
+		if c.UID != nil && *c.UID != old.UID && who.UID != 0 {
+			return a, posix.EPERM
+		}
+		if c.GID != nil && *c.GID != old.GID && (!owner || who.UID != 0 && !who.Checked && !who.member(*c.GID)) {
+			return a, posix.EPERM
+		}
+	}
+	if c.UID != nil {
+		a.UID = *c.UID
+	}
+	if c.GID != nil {
+		a.GID = *c.GID
+	}
+	if c.Flags != nil {
+		if !owner {
+			return a, posix.EPERM
+		}
+		a.Flags = *c.Flags
+	}
+	for _, t := range [...]struct {
+		set *Time
+		now bool
+		at  *Time
+	}{{c.Atime, c.AtimeNow, &a.Atime}, {c.Mtime, c.MtimeNow, &a.Mtime}} {
+		switch {
+		case t.now:
+			if !owner && access(who, &old, MayWrite) != nil {
+				return a, posix.EACCES
+			}
+			*t.at = now
+		case t.set != nil:
+			if !owner {
+				return a, posix.EPERM
+			}
+			*t.at = *t.set
+		}
+	}
+	return a, nil
+}
+
+// Access says whether who may do what mask asks to an inode.
+func (v *Volume) Access(ctx context.Context, who Cred, ino Ino, mask uint16) error {
+	a, err := v.GetAttr(ctx, ino)
+	if err != nil {
+		return err
+	}
+	return access(who, &a, mask)
+}
+
+// Readlink gives the target of a symlink.
+func (v *Volume) Readlink(ctx context.Context, ino Ino) (string, error) {
+	var target string
+	err := v.view(ctx, func() string { return fmt.Sprintf("target of inode %d", ino) }, Want{}, func(r Reader) error {
+		var ok bool
+		var err error
+		if target, ok, err = r.Symlink(ino); err != nil || ok {
+			return err
+		}
+		switch _, ok, err := r.Attr(ino); {
+		case err != nil:
+			return err
+		case !ok:
+			return posix.ENOENT
+		}
+		return posix.EINVAL
+	})
+	return target, err
+}
+
+// Link makes another name for an inode.
+func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) (Attr, error) {
+	if dir.IsTrash() || ino.IsTrash() {
+		return Attr{}, posix.EPERM
+	}
+	if err := checkName(name); err != nil {
+		return Attr{}, err
+	}
+	var a Attr
+	what := func() string { return fmt.Sprintf("link inode %d to %d/%q", ino, dir, name) }
+	want := Want{Attrs: []Ino{ino}, Perms: []Ino{dir}, Entries: []Name{{dir, name}}}
+	err := v.update(ctx, what, want, func(tx Tx) error {
+		var ok bool
+		var err error
+		a, ok, err = tx.Attr(ino)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return posix.ENOENT
+		case a.Type == TypeDirectory:
+			return posix.EPERM
+		}
+		p, err := writableDir(tx, who, dir)
+		if err != nil {
+			return err
+		}
+		if p.Flags&FlagImmutable != 0 || a.Flags&(FlagImmutable|FlagAppend) != 0 {
+			return posix.EPERM
+		}
+		switch _, taken, err := tx.Entry(dir, name); {
+		case err != nil:
+			return err
+		case taken:
+			return posix.EEXIST
+		case a.Nlink == 0:
+			return posix.ENOENT
+		}
+		if a.Parent != 0 {
+			tx.AddParent(ino, a.Parent, 1)
+			a.Parent = 0
+		}
+		tx.AddParent(ino, dir, 1)
+		a.Nlink++
+		a.Ctime = v.time()
+		tx.SetAttr(ino, &a)
+		tx.SetEntry(dir, name, Entry{Type: a.Type, Ino: ino})
+		tx.Touch(dir, a.Ctime, 0, v.opt.SkipDirMtime)
+		return nil
+	})
+	if err != nil {
+		return Attr{}, err
+	}
+	v.addDirStat(dir, DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1})
+	return a, nil
+}

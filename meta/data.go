@@ -1,0 +1,227 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"jfs/internal/posix"
+)
+
+// NewSlice gives a slice number that nobody has used.
+func (v *Volume) NewSlice(ctx context.Context) (uint64, error) { return v.slices.take(ctx) }
+
+// Chunk gives the slice records of a chunk in commit order.
+func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, error) {
+	var records []Slice
+	want := Want{Chunks: []ChunkID{{ino, index}}}
+	err := v.view(ctx, func() string { return fmt.Sprintf("read chunk %d of inode %d", index, ino) }, want, func(r Reader) (err error) {
+		records, err = r.Chunk(ino, index)
+		return err
+	})
+	return records, err
+}
+
+// Written is a slice whose blocks are stored, to be published at the end of a chunk's list.
+type Written struct {
+	Index uint32 // chunk
+	Slice Slice
+}
+
+// commitTries bounds how often a commit of unknown outcome is tried again.
+const commitTries = 5
+
+// Commit is what Write publishes.
+type Commit struct {
+	Slices []Written // in the order in which they were written
+	Mtime  Time      // time of the last write to them
+	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+}
+
+// Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
+// EPERM, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to remove; after any
+// other error they may have been published, and the caller tries again with Again set.
+func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after Attr, err error) {
+	look := c.Again
+	for try := 1; ; try++ {
+		if look {
+			// Never append twice: see whether the records are there.
+			there, a, err := v.hasWritten(ctx, ino, c.Slices[len(c.Slices)-1])
+			if err != nil || there {
+				return a, a, err
+			}
+		}
+		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
+			return before, after, err
+		}
+	}
+}
+
+func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool, a Attr, err error) {
+	what := func() string { return fmt.Sprintf("look for slice %d in inode %d", w.Slice.ID, ino) }
+	err = v.view(ctx, what, Want{Attrs: []Ino{ino}, Chunks: []ChunkID{{ino, w.Index}}}, func(r Reader) error {
+		records, err := r.Chunk(ino, w.Index)
+		if err != nil {
+			return err
+		}
+		there = slices.Contains(records, w.Slice)
+		a, _, err = r.Attr(ino)
+		return err
+	})
+	return there, a, err
+}
+
+func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (old, a Attr, err error) {
+	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
+	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+		var ok bool
+		var err error
+		a, ok, err = tx.Attr(ino)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return posix.ENOENT
+		case a.Type != TypeFile:
+			return posix.EPERM
+		}
+		old = a
+		for _, w := range ws {
+			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
+		}
+		grown := a.Space() - old.Space()
+		if err := v.checkRoom(grown, 0); err != nil {
+			return err
+		}
+		a.Mtime, a.Ctime = mtime, v.time()
+		tx.SetAttr(ino, &a)
+		for i := 0; i < len(ws); {
+			run := i
+			var records []Slice
+			for ; i < len(ws) && ws[i].Index == ws[run].Index; i++ {
+				records = append(records, ws[i].Slice)
+			}
+			tx.AppendSlices(ino, ws[run].Index, records)
+		}
+		for _, w := range ws {
+			if w.Slice.ID != 0 {
+				tx.NewRef(w.Slice.ID, w.Slice.Size)
+			}
+		}
+		if grown != 0 {
+			tx.AddUsage(grown, 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return Attr{}, Attr{}, err
+	}
+	v.resized(ctx, ino, &old, &a)
+	return old, a, nil
+}
+
+// resized does what follows a commit that changed the length of a file.
+func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
+	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
+	v.usage.add(d.Space, 0)
+	if d == (DirStat{}) {
+		return
+	}
+	if a.Parent != 0 {
+		v.addDirStat(a.Parent, d)
+		return
+	}
+	var parents map[Ino]int64
+	err := v.view(ctx, func() string { return fmt.Sprintf("parents of inode %d", ino) }, Want{}, func(r Reader) (err error) {
+		parents, err = r.Parents(ino)
+		return err
+	})
+	if err != nil {
+		v.log.Warn("directory statistics miss a change of size", "inode", ino, "err", err)
+		return
+	}
+	for dir, n := range parents {
+		v.addDirStat(dir, DirStat{Length: d.Length * n, Space: d.Space * n})
+	}
+}
+
+// Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
+// checked when it was opened.
+func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
+	if length >= MaxFileSize {
+		return Attr{}, posix.EFBIG
+	}
+	var a, old Attr
+	what := func() string { return fmt.Sprintf("truncate inode %d to %d", ino, length) }
+	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+		var ok bool
+		var err error
+		a, ok, err = tx.Attr(ino)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return posix.ENOENT
+		case a.Type != TypeFile, a.Flags&(FlagImmutable|FlagAppend) != 0, a.Parent > TrashIno && !opened:
+			return posix.EPERM
+		}
+		old = a
+		if !opened {
+			if err := access(who, &a, MayWrite); err != nil {
+				return err
+			}
+		}
+		if length == a.Length {
+			return nil
+		}
+		a.Length = length
+		grown := a.Space() - old.Space()
+		if err := v.checkRoom(grown, 0); err != nil {
+			return err
+		}
+		if err := zeroRange(tx, ino, min(old.Length, length), max(old.Length, length)); err != nil {
+			return err
+		}
+		a.Mtime = v.time()
+		a.Ctime = a.Mtime
+		tx.SetAttr(ino, &a)
+		if grown != 0 {
+			tx.AddUsage(grown, 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return Attr{}, err
+	}
+	v.resized(ctx, ino, &old, &a)
+	return a, nil
+}
+
+// zeroRange appends zero records over [left, right) of a file, as a truncation from one to the other does:
+// always to the chunk of left, and to those behind it only if they have a list or are cut by right.
+func zeroRange(tx Tx, ino Ino, left, right uint64) error {
+	first, last := left>>ChunkBits, right>>ChunkBits
+	pos := uint32(left % ChunkSize)
+	if right <= (first+1)*ChunkSize {
+		tx.AppendSlices(ino, uint32(first), []Slice{{Pos: pos, Len: uint32(right - left)}})
+		return nil
+	}
+	tx.AppendSlices(ino, uint32(first), []Slice{{Pos: pos, Len: ChunkSize - pos}})
+	if last > first+1 {
+		have, err := tx.Chunks(ino, right)
+		if err != nil {
+			return err
+		}
+		for _, index := range have {
+			if uint64(index) > first && uint64(index) < last {
+				tx.AppendSlices(ino, index, []Slice{{Len: ChunkSize}})
+			}
+		}
+	}
+	if n := uint32(right % ChunkSize); n > 0 {
+		tx.AppendSlices(ino, uint32(last), []Slice{{Len: n}})
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package meta
+
+import (
+	"context"
+	"fmt"
+
+	"jfs/internal/posix"
+)
+
+// OpenFor says what an open asks for.
+type OpenFor struct {
+	Read, Write bool
+	Append      bool
+	Truncate    bool
+	Exec        bool
+}
+
+// Open counts an open handle of a file and gives its attribute. Close must follow. An open file that this client
+// unlinks lives on until its last handle is closed.
+func (v *Volume) Open(ctx context.Context, who Cred, ino Ino, want OpenFor) (Attr, error) {
+	if v.opt.ReadOnly && (want.Write || want.Append || want.Truncate) {
+		return Attr{}, posix.EROFS
+	}
+	v.retain(ino)
+	a, err := v.GetAttr(ctx, ino)
+	if err == nil {
+		err = mayOpen(who, &a, want)
+	}
+	if err != nil {
+		v.release(ino)
+		return Attr{}, err
+	}
+	return a, nil
+}
+
+func mayOpen(who Cred, a *Attr, want OpenFor) error {
+	var mask uint16
+	if want.Read {
+		mask |= MayRead
+	}
+	if want.Write || want.Truncate {
+		mask |= MayWrite
+	}
+	if want.Exec {
+		mask |= MayExec
+	}
+	if err := access(who, a, mask); err != nil {
+		return err
+	}
+	if want.Write || want.Truncate {
+		switch {
+		case a.Flags&FlagImmutable != 0, a.Parent > TrashIno && a.Type == TypeFile:
+			return posix.EPERM
+		case a.Flags&FlagAppend != 0 && (!want.Append || want.Truncate):
+			return posix.EPERM
+		}
+	}
+	return nil
+}
+
+// Retain counts a handle of a file that was just created and needs no look at the database.
+func (v *Volume) Retain(ino Ino) { v.retain(ino) }
+
+func (v *Volume) retain(ino Ino) {
+	v.openMu.Lock()
+	v.opened[ino]++
+	v.openMu.Unlock()
+}
+
+func (v *Volume) isOpen(ino Ino) bool {
+	v.openMu.Lock()
+	defer v.openMu.Unlock()
+	return v.opened[ino] > 0
+}
+
+// release drops a handle and says whether it was the last.
+func (v *Volume) release(ino Ino) bool {
+	v.openMu.Lock()
+	defer v.openMu.Unlock()
+	if v.opened[ino]--; v.opened[ino] > 0 {
+		return false
+	}
+	delete(v.opened, ino)
+	return true
+}
+
+// CloseFile drops a handle; with the last one of an unlinked file the inode goes.
+func (v *Volume) CloseFile(ctx context.Context, ino Ino) error {
+	if !v.release(ino) || !v.sess.sustains(ino) {
+		return nil
+	}
+	return v.dropSustained(ctx, v.Sid(), ino)
+}
+
+// dropSustained removes an unlinked inode that a session kept, and frees its data.
+func (v *Volume) dropSustained(ctx context.Context, sid uint64, ino Ino) error {
+	var a Attr
+	var gone bool
+	var now Time
+	what := func() string { return fmt.Sprintf("remove unlinked inode %d", ino) }
+	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+		var err error
+		now = v.time()
+		if a, gone, err = tx.Attr(ino); err != nil {
+			return err
+		}
+		gone = gone && a.Nlink == 0
+		if gone {
+			v.dropInode(tx, ino, &a, now)
+		}
+		tx.DropSustained(sid, ino)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	v.sess.forget(ino)
+	if gone {
+		v.usage.add(-a.Space(), -1)
+		v.freer.file(DelFile{Ino: ino, Length: a.Length, Removed: now.Sec})
+	}
+	return nil
+}
