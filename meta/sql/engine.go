@@ -148,7 +148,7 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 }
 
 // View runs fn in a snapshot. It begins no transaction for a fn that reads the one record it wants, because
-// one statement is a snapshot by itself.
+// one statement is a snapshot by itself. fn must not call the engine.
 func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
 	r := &reader{}
 	c, err := e.readers.take(ctx)
