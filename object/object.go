@@ -39,7 +39,8 @@ type Store interface {
 	// Get opens bytes [off, off+n) of an object; n < 0 means to its end. A range that begins at or
 	// beyond the end gives an empty reader. The reader fails if ctx ends.
 	Get(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
-	// Put stores the bytes from body's current position to its end, whole or not at all.
+	// Put stores the bytes from body's current position to its end, whole or not at all. The body
+	// is not touched any more when Put has returned, so its memory may be used again at once.
 	Put(ctx context.Context, key string, body io.ReadSeeker) error
 	// Head describes an object.
 	Head(ctx context.Context, key string) (Info, error)

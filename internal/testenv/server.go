@@ -1,0 +1,173 @@
+// Package testenv starts the real servers that tests talk to, each on a free port of the loopback and in
+// a directory of its own, and stops them by their process id when the test ends.
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// startTime is what a server gets until it answers, also on a busy machine.
+	startTime = 30 * time.Second
+	// stopTime is what it gets to end by itself before it is killed.
+	stopTime = 10 * time.Second
+	// pollTime lies between two questions whether it answers; servers offer nothing to wait on.
+	pollTime = 5 * time.Millisecond
+	// startTries: another process may take the free port before the server does.
+	startTries = 5
+)
+
+// Server is a running server. Its methods fail the test that started it when they cannot do their work;
+// they are called from that test's goroutine.
+type Server struct {
+	Addr string // host:port, the same over all restarts
+
+	tb     testing.TB
+	name   string
+	binary string
+	args   func(addr string) []string
+	env    []string
+	ready  func(ctx context.Context, addr string) error
+	logs   string // file of the server's output
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has been waited for
+}
+
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on.
+func FreePort(tb testing.TB) int {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// launch starts a new server on a free port, and stops it when the test ends.
+func launch(tb testing.TB, s *Server) *Server {
+	tb.Helper()
+	s.tb = tb
+	s.logs = filepath.Join(tb.TempDir(), s.name+".log")
+	tb.Cleanup(s.Kill)
+	var err error
+	for range startTries {
+		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(tb)))
+		if err = s.start(); !errors.Is(err, errExited) {
+			break
+		}
+	}
+	if err != nil {
+		tb.Fatalf("start %s: %v\n%s", s.name, err, s.output())
+	}
+	return s
+}
+
+// Start starts the server again after Stop or Kill, on the same port and directory.
+func (s *Server) Start() {
+	s.tb.Helper()
+	if s.running() {
+		return
+	}
+	if err := s.start(); err != nil {
+		s.tb.Fatalf("start %s: %v\n%s", s.name, err, s.output())
+	}
+}
+
+// Stop asks the server to end and waits for that. A server that is not running stays so.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+// Kill ends the server as a crash would.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+var errExited = errors.New("the server ended at once")
+
+func (s *Server) start() error {
+	out, err := os.OpenFile(s.logs, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(s.binary, s.args(s.Addr)...)
+	cmd.Dir = filepath.Dir(s.logs)
+	// Of this process's environment only what any program needs: settings of other servers must not reach it.
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "LANG=C"}, s.env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a test that crashed
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	s.cmd, s.exited = cmd, exited
+
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
+	for {
+		err := s.ready(ctx, s.Addr)
+		// Another process may answer on the port; then ours has ended, or will very soon.
+		if err == nil && s.running() {
+			return nil
+		}
+		select {
+		case <-exited:
+			return errExited
+		case <-ctx.Done():
+			s.Kill()
+			return fmt.Errorf("no answer in %s: %w", startTime, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Server) running() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (s *Server) end(sig os.Signal) {
+	if !s.running() {
+		return
+	}
+	_ = s.cmd.Process.Signal(sig) // an error means that it has ended by itself
+	t := time.NewTimer(stopTime)
+	defer t.Stop()
+	select {
+	case <-s.exited:
+	case <-t.C:
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+	}
+}
+
+// output is the end of what the server printed.
+func (s *Server) output() string {
+	data, err := os.ReadFile(s.logs)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4096):])
+}
