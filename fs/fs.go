@@ -3,19 +3,18 @@
 package fs
 
 import (
+	"container/list"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"jfs/block"
 	"jfs/internal/bytepool"
 	"jfs/meta"
 )
-
-// Blocks gives the bytes of stored blocks, from a cache where it can.
-type Blocks interface {
-	block.Source
-}
 
 // Uploader puts sealed blocks into the store.
 type Uploader interface {
@@ -35,13 +34,14 @@ type Prefetcher interface {
 type Options struct {
 	Log *slog.Logger // nil: no log
 
-	Blocks   Blocks
+	Blocks   block.Source
 	Uploader Uploader
 	Prefetch Prefetcher     // nil: no reading ahead
 	Pool     *bytepool.Pool // memory of what is being written
 
 	MaxReadahead int64         // largest read-ahead of one stream in bytes; 0 means a fifth of the pool
 	FlushAge     time.Duration // dirty data older than this is written in the background; 0 means 5 s
+	Stall        time.Duration // longest wait of a write for memory; 0 means 5 min
 	OpenInodes   int           // closed inodes whose chunk lists are remembered; 0 means 10,000
 	Root         meta.Ino      // inode that is the root of the mount (--subdir); 0 means the volume's root
 	HideTrash    bool          // do not show .trash in listings of the root
@@ -49,18 +49,208 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 }
 
-// Inode is what a name look-up gives.
-type Inode struct {
-	Ino  meta.Ino
-	Attr meta.Attr
+const (
+	defaultFlushAge   = 5 * time.Second
+	defaultStall      = 5 * time.Minute
+	defaultOpenInodes = 10_000
+	defaultReadahead  = 64 << 20 // bytes, without a limit of the pool
+	flushInterval     = time.Second
+)
+
+// FS is a mounted volume. It is safe for concurrent use.
+type FS struct {
+	vol *meta.Volume
+	opt Options
+	log *slog.Logger
+	now func() time.Time
+
+	blockSize uint32
+
+	mu    sync.Mutex // guards files, idle and dirty; taken before a file's
+	files map[meta.Ino]*file
+	idle  *list.List // of *file without handles and without dirty data, least recently used first
+	dirty map[*file]struct{}
+
+	ctx    context.Context // of the background work; ends when Close gives up
+	cancel context.CancelFunc
+	kick   chan struct{} // memory is short
+	stop   chan struct{}
+	loop   sync.WaitGroup // the flusher
+	work   sync.WaitGroup // flushes and submissions under way
 }
 
-// Handle is an open file. Its methods are safe for concurrent use.
-//
-//	Read(ctx, off, dst) (n, err)     n < len(dst) only at the end of the file
-//	Write(ctx, off, src) error       all of src or an error
-//	Flush(ctx) error                 close(2): what was written is stored and published when it returns
-//	Fsync(ctx) error                 as Flush
-//	Release(ctx)                     the last close; errors were reported by Flush
-//
-// Dir is an open directory: ReadDir(ctx, off, plus, emit).
+// New makes a file system on a volume. The volume and the parts in opt stay the caller's to close, after the FS.
+func New(v *meta.Volume, opt Options) *FS {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Pool == nil {
+		opt.Pool = bytepool.New(0)
+	}
+	if opt.FlushAge == 0 {
+		opt.FlushAge = defaultFlushAge
+	}
+	if opt.Stall == 0 {
+		opt.Stall = defaultStall
+	}
+	if opt.OpenInodes == 0 {
+		opt.OpenInodes = defaultOpenInodes
+	}
+	if opt.Root == 0 {
+		opt.Root = meta.RootIno
+	}
+	if opt.MaxReadahead == 0 {
+		if opt.MaxReadahead = opt.Pool.Limit() / 5; opt.MaxReadahead == 0 {
+			opt.MaxReadahead = defaultReadahead
+		}
+	}
+	format := v.Format()
+	f := &FS{
+		vol: v, opt: opt, log: opt.Log, now: opt.Now, blockSize: format.BlockBytes(),
+		files: map[meta.Ino]*file{}, idle: list.New(), dirty: map[*file]struct{}{},
+		kick: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	opt.Pool.OnPressure(func() {
+		select {
+		case f.kick <- struct{}{}:
+		default:
+		}
+	})
+	f.loop.Go(f.flusher)
+	return f
+}
+
+// Root is the inode of the mount's root.
+func (f *FS) Root() meta.Ino { return f.opt.Root }
+
+// Close writes out what is dirty and ends the background work. When ctx ends before all is written, the rest is
+// lost and the error says how many files that concerns.
+func (f *FS) Close(ctx context.Context) error {
+	close(f.stop)
+	f.loop.Wait()
+	err := f.FlushAll(ctx)
+	f.cancel()
+	f.work.Wait()
+	return err
+}
+
+// FlushAll writes out all dirty files.
+func (f *FS) FlushAll(ctx context.Context) error {
+	var failed []error
+	for _, fl := range f.dirtyFiles() {
+		if err := fl.flush(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("inode %d: %w", fl.ino, err))
+		}
+	}
+	if n := len(failed); n > 0 {
+		return fmt.Errorf("%d files could not be written out: %w", n, errors.Join(failed[:min(n, 3)]...))
+	}
+	return nil
+}
+
+func (f *FS) dirtyFiles() []*file {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]*file, 0, len(f.dirty))
+	for fl := range f.dirty {
+		all = append(all, fl)
+	}
+	return all
+}
+
+// flusher writes out what is old, and everything when memory is short.
+func (f *FS) flusher() {
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for {
+		var before time.Time
+		select {
+		case <-f.stop:
+			return
+		case <-tick.C:
+			before = f.now().Add(-f.opt.FlushAge)
+		case <-f.kick:
+			before = f.now()
+		}
+		for _, fl := range f.dirtyFiles() {
+			if fl.flushOlder(before) {
+				f.settle(fl)
+			}
+		}
+	}
+}
+
+// get gives the state of an inode and holds it until put.
+func (f *FS) get(ino meta.Ino) *file {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl := f.files[ino]
+	if fl == nil {
+		fl = newFile(f, ino)
+		f.files[ino] = fl
+	}
+	if fl.idle != nil {
+		f.idle.Remove(fl.idle)
+		fl.idle = nil
+	}
+	fl.refs++
+	return fl
+}
+
+// peek gives the state of an inode if there is one. It may be forgotten at any time, which does no harm to those
+// who only look or tell it of changes.
+func (f *FS) peek(ino meta.Ino) *file {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.files[ino]
+}
+
+// put ends a hold of get. Without holds the state is remembered for a while, unless something is dirty.
+func (f *FS) put(fl *file) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl.refs--
+	f.rest(fl)
+}
+
+// rest makes a file that nobody holds idle. f.mu is held.
+func (f *FS) rest(fl *file) {
+	if _, dirty := f.dirty[fl]; dirty || fl.refs > 0 || fl.idle != nil {
+		return
+	}
+	fl.idle = f.idle.PushBack(fl)
+	for f.idle.Len() > f.opt.OpenInodes {
+		old := f.idle.Remove(f.idle.Front()).(*file)
+		old.idle = nil
+		delete(f.files, old.ino)
+	}
+}
+
+// setDirty records whether a file has dirty data.
+func (f *FS) setDirty(fl *file, dirty bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if dirty {
+		f.dirty[fl] = struct{}{}
+		return
+	}
+	delete(f.dirty, fl)
+	if f.files[fl.ino] == fl {
+		f.rest(fl)
+	}
+}
+
+// settle takes a file without pending slices off the dirty ones, and puts it back if a write came between.
+func (f *FS) settle(fl *file) {
+	f.setDirty(fl, false)
+	fl.mu.RLock()
+	dirty := len(fl.pending) > 0
+	fl.mu.RUnlock()
+	if dirty {
+		f.setDirty(fl, true)
+	}
+}

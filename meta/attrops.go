@@ -41,12 +41,13 @@ type Change struct {
 	AtimeNow, MtimeNow bool
 }
 
-// SetAttr changes attributes other than the length.
-func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (Attr, error) {
-	var a Attr
+// SetAttr changes attributes other than the length, and gives them before and after.
+func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old, a Attr, err error) {
 	what := func() string { return fmt.Sprintf("change attributes of inode %d", ino) }
-	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		old, ok, err := tx.Attr(ino)
+	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+		var ok bool
+		var err error
+		old, ok, err = tx.Attr(ino)
 		switch {
 		case err != nil:
 			return err
@@ -62,7 +63,7 @@ func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (Attr
 		tx.SetAttr(ino, &a)
 		return nil
 	})
-	return a, err
+	return old, a, err
 }
 
 // changed applies c to a, or says why who may not.

@@ -32,19 +32,29 @@ type Written struct {
 // commitTries bounds how often a commit of unknown outcome is tried again.
 const commitTries = 5
 
-// Write publishes slices of one file, in their order, in one transaction. mtime is the time of the last write
-// to them. On ENOENT, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to
-// remove; after any other error they may have been published.
-func (v *Volume) Write(ctx context.Context, ino Ino, ws []Written, mtime Time) (Attr, error) {
+// Commit is what Write publishes.
+type Commit struct {
+	Slices []Written // in the order in which they were written
+	Mtime  Time      // time of the last write to them
+	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+}
+
+// Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
+// EPERM, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to remove; after any
+// other error they may have been published, and the caller tries again with Again set.
+func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after Attr, err error) {
+	look := c.Again
 	for try := 1; ; try++ {
-		a, err := v.write(ctx, ino, ws, mtime)
-		if !errors.Is(err, ErrUnknown) || try == commitTries {
-			return a, err
+		if look {
+			// Never append twice: see whether the records are there.
+			there, a, err := v.hasWritten(ctx, ino, c.Slices[len(c.Slices)-1])
+			if err != nil || there {
+				return a, a, err
+			}
 		}
-		// Never append twice: look whether the records are there.
-		there, a, err := v.hasWritten(ctx, ino, ws[len(ws)-1])
-		if err != nil || there {
-			return a, err
+		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
+			return before, after, err
 		}
 	}
 }
@@ -63,10 +73,9 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 	return there, a, err
 }
 
-func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (Attr, error) {
-	var a, old Attr
+func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (old, a Attr, err error) {
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
-	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
 		var err error
 		a, ok, err = tx.Attr(ino)
@@ -107,10 +116,10 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		return nil
 	})
 	if err != nil {
-		return Attr{}, err
+		return Attr{}, Attr{}, err
 	}
 	v.resized(ctx, ino, &old, &a)
-	return a, nil
+	return old, a, nil
 }
 
 // resized does what follows a commit that changed the length of a file.

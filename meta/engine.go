@@ -26,7 +26,7 @@ type Engine interface {
 	Update(ctx context.Context, want Want, fn func(Tx) error) error
 	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever.
 	Reserve(ctx context.Context, seq Sequence, n uint64) (first uint64, err error)
-	// Close flushes what is buffered and ends the connection.
+	// Close flushes what is buffered and ends the connection. A second call does nothing.
 	Close() error
 }
 
@@ -96,7 +96,8 @@ type Reader interface {
 	// DelFiles lists up to limit files, removed at or before the time, whose data waits to be freed. No promise.
 	DelFiles(before int64, limit int) ([]DelFile, error)
 
-	// Usage is the space in bytes and the inodes that the volume holds. No promise.
+	// Usage is the space in bytes and the inodes that the volume holds, with the changes that this engine has
+	// collected and not applied yet. No promise.
 	Usage() (space, inodes int64, err error)
 	// DirStats gives the usage records that the directories have. No promise: use Tx.AddDirStat to change one.
 	DirStats(dirs []Ino) (map[Ino]DirStat, error)
@@ -160,7 +161,7 @@ type Tx interface {
 
 	// Touch sets mtime and ctime of a directory to now and adds nlink to its links. With nlink 0 the write
 	// is left out when less than window has passed since its mtime. The directory must have been read with
-	// Perm or Attr.
+	// Perm or Attr; if it is not there, the commit fails with posix.ENOENT.
 	Touch(dir Ino, now Time, nlink int32, window time.Duration)
 	// RequireEmpty lets the commit fail with posix.ENOTEMPTY unless the directory has no entry. It returns
 	// that error at once where the engine can tell.

@@ -20,7 +20,8 @@ const maxClass = 24 // 16 MiB
 
 // Pool is a budget of bytes and the free buffers of it. It is safe for concurrent use.
 type Pool struct {
-	limit int64
+	limit    int64
+	pressure func()
 
 	mu   sync.Mutex // guards used and wait
 	used int64
@@ -31,6 +32,56 @@ type Pool struct {
 
 // New makes a pool that hands out at most limit bytes at a time; 0 or less means no limit.
 func New(limit int64) *Pool { return &Pool{limit: limit} }
+
+// OnPressure sets what is called when somebody begins to wait for memory, so that the owner of dirty pages can
+// write them out. It must not block. It is set before the pool is used.
+func (p *Pool) OnPressure(f func()) { p.pressure = f }
+
+// Wait returns when the budget is not used up. With Take it gives a caller that cannot wait while it holds a lock
+// its memory in two steps; each such caller goes over the budget by at most what it takes.
+func (p *Pool) Wait(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		if p.limit <= 0 || p.used < p.limit {
+			p.mu.Unlock()
+			return nil
+		}
+		wait := p.waiter()
+		p.mu.Unlock()
+		if err := p.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// Take returns a buffer of n bytes at once, beyond the budget if need be. See Wait.
+func (p *Pool) Take(n int) *Buf {
+	size := classSize(n)
+	p.mu.Lock()
+	p.used += int64(size)
+	p.mu.Unlock()
+	return p.buf(n, size)
+}
+
+// waiter gives the channel that is closed when bytes come back. p.mu is held.
+func (p *Pool) waiter() <-chan struct{} {
+	if p.wait == nil {
+		p.wait = make(chan struct{})
+	}
+	return p.wait
+}
+
+func (p *Pool) sleep(ctx context.Context, wait <-chan struct{}) error {
+	if p.pressure != nil {
+		p.pressure()
+	}
+	select {
+	case <-wait:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Buf is a buffer with a count of its holders. B may be resliced by the holder that fills it, before it
 // is shared.
@@ -50,10 +101,8 @@ func (p *Pool) Get(ctx context.Context, n int) (*Buf, error) {
 		if b != nil {
 			return b, nil
 		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := p.sleep(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -82,14 +131,15 @@ func (p *Pool) try(n int, wait bool) (*Buf, <-chan struct{}) {
 		if !wait {
 			return nil, nil
 		}
-		if p.wait == nil {
-			p.wait = make(chan struct{})
-		}
-		return nil, p.wait
+		return nil, p.waiter()
 	}
 	p.used += int64(size)
 	p.mu.Unlock()
+	return p.buf(n, size), nil
+}
 
+// buf gives a buffer whose size is counted already.
+func (p *Pool) buf(n, size int) *Buf {
 	var b *Buf
 	if c := class(n); c <= maxClass {
 		b, _ = p.free[c].Get().(*Buf)
@@ -99,7 +149,7 @@ func (p *Pool) try(n int, wait bool) (*Buf, <-chan struct{}) {
 	}
 	b.B = b.mem[:n]
 	b.refs.Store(1)
-	return b, nil
+	return b
 }
 
 // Retain adds a holder.

@@ -196,6 +196,19 @@ func testRefs(t *testing.T, e meta.Engine) {
 		return nil
 	})
 	equal(t, "after parallel changes", refs(t, e, 1<<40, meta.ChunkSize), 41)
+
+	view(t, e, meta.Want{}, func(r meta.Reader) error {
+		many, err := r.Refs([]meta.SliceRef{{ID: 1, Size: 5}, {ID: 1 << 40, Size: meta.ChunkSize}, {ID: 1, Size: 5}})
+		if err != nil {
+			return err
+		}
+		equal(t, "several slices", many, []int64{0, 41, 0})
+		none, err := r.Refs(nil)
+		if len(none) != 0 {
+			t.Errorf("references of no slice: %v", none)
+		}
+		return err
+	})
 }
 
 func testDeadSlices(t *testing.T, e meta.Engine) {

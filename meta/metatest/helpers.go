@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +62,31 @@ func together(t *testing.T, n int, fn func(ctx context.Context, i int) error) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// meeting makes transactions overlap: whoever has run fn waits a little for the others to come as far, and no
+// longer than a moment, as engines with a single writer never let two of them in.
+type meeting struct {
+	of   int64 // how many are expected
+	came atomic.Int64
+}
+
+func (m *meeting) engine(e meta.Engine) meta.Engine { return meetingEngine{e, m} }
+
+type meetingEngine struct {
+	meta.Engine
+	*meeting
+}
+
+func (m meetingEngine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) error) error {
+	return m.Engine.Update(ctx, want, func(tx meta.Tx) error {
+		err := fn(tx)
+		m.came.Add(1)
+		for i := 0; i < 2000 && m.came.Load() < m.of; i++ {
+			runtime.Gosched()
+		}
+		return err
+	})
 }
 
 // t0 is a time with nanoseconds that survives every engine.

@@ -69,7 +69,7 @@ func History(t *testing.T, eng meta.Engine, seed uint64, steps int) string {
 			w := []meta.Written{{Index: rnd.Uint32N(3), Slice: meta.Slice{Pos: rnd.Uint32N(meta.ChunkSize - n), ID: slice, Size: n, Len: n}}}
 			ino := pick(known)
 			var a meta.Attr
-			a, err = c.Write(c.ctx, ino, w, meta.TimeOf(clock))
+			_, a, err = c.Write(c.ctx, ino, meta.Commit{Slices: w, Mtime: meta.TimeOf(clock)})
 			said = shown(ino, a)
 		case 10:
 			ino := pick(known)
@@ -83,7 +83,7 @@ func History(t *testing.T, eng meta.Engine, seed uint64, steps int) string {
 				change.UID = &uid
 			}
 			var a meta.Attr
-			a, err = c.SetAttr(c.ctx, who(), ino, change)
+			_, a, err = c.SetAttr(c.ctx, who(), ino, change)
 			said = shown(ino, a)
 		case 12:
 			ino := pick(known)

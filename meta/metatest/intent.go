@@ -244,6 +244,20 @@ func testDirStat(t *testing.T, e meta.Engine) {
 	wantDirStat(t, e, 300, &meta.DirStat{Length: 1 << 50, Space: 1<<50 + 4096, Inodes: 7})
 	add(5, meta.DirStat{Length: 10, Space: 4096, Inodes: 1}, meta.DirStat{Length: 5, Space: 8192, Inodes: 2})
 	add(300, meta.DirStat{Length: -1, Space: -4096, Inodes: -7})
+	view(t, e, meta.Want{}, func(r meta.Reader) error {
+		got, err := r.DirStats([]meta.Ino{300, 6, 5})
+		if err != nil {
+			return err
+		}
+		equal(t, "several directories", got, map[meta.Ino]meta.DirStat{
+			5: {Length: 15, Space: 12288, Inodes: 3}, 300: {Length: 1<<50 - 1, Space: 1 << 50},
+		})
+		none, err := r.DirStats(nil)
+		if len(none) != 0 {
+			t.Errorf("statistics of no directory: %v", none)
+		}
+		return err
+	})
 	wantDirStat(t, e, 5, &meta.DirStat{Length: 15, Space: 12288, Inodes: 3})
 	wantDirStat(t, e, 300, &meta.DirStat{Length: 1<<50 - 1, Space: 1 << 50})
 	wantDirStat(t, e, 6, nil)

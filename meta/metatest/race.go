@@ -73,12 +73,13 @@ func createAgainstRmdir(t *testing.T, creators, remover meta.Engine) {
 		})
 		var created atomic.Int64
 		var gone atomic.Bool
+		m := meeting{of: int64(1 + round%(workers+1))} // at one, who comes first goes first
 		together(t, workers+1, func(ctx context.Context, w int) error {
 			var err error
 			if w == workers {
-				err = rmdir(ctx, remover, 2, name)
+				err = rmdir(ctx, m.engine(remover), 2, name)
 				gone.Store(err == nil)
-			} else if err = create(ctx, creators, dir, numbered("f", w), dir+1+meta.Ino(w)); err == nil {
+			} else if err = create(ctx, m.engine(creators), dir, numbered("f", w), dir+1+meta.Ino(w)); err == nil {
 				created.Add(1)
 			}
 			if errors.Is(err, posix.ENOENT) || errors.Is(err, posix.ENOTEMPTY) {

@@ -19,6 +19,7 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b meta.Engine)) {
 		{"Seen", testSeen},
 		{"StaleKnowledge", testStale},
 		{"Increments", testSharedIncrements},
+		{"OneWinner", func(t *testing.T, a, b meta.Engine) { oneWinner(t, a, b) }},
 		{"CreateAgainstRmdir", func(t *testing.T, a, b meta.Engine) { createAgainstRmdir(t, a, b) }},
 		{"Reserve", func(t *testing.T, a, b meta.Engine) { reserveDisjoint(t, a, b) }},
 		{"UsageAfterClose", testUsageAfterClose},

@@ -16,7 +16,7 @@ import (
 )
 
 // Database makes a fresh, empty database and gives what connects another client to it. Both register their
-// cleaning with t.
+// cleaning with t. The suites may close an engine before that, so a second Close must do nothing.
 type Database func(t *testing.T) (connect func() meta.Engine)
 
 // Run is everything that an engine must pass.
@@ -162,7 +162,7 @@ func (c *client) wrote(ino meta.Ino, off uint64, n uint32) meta.Slice {
 	}
 	s := meta.Slice{Pos: uint32(off % meta.ChunkSize), ID: id, Size: n, Len: n}
 	w := []meta.Written{{Index: uint32(off >> meta.ChunkBits), Slice: s}}
-	if _, err := c.Write(c.ctx, ino, w, meta.TimeOf(time.Now())); err != nil {
+	if _, _, err := c.Write(c.ctx, ino, meta.Commit{Slices: w, Mtime: meta.TimeOf(time.Now())}); err != nil {
 		c.t.Fatalf("write to %d: %v", ino, err)
 	}
 	return s
@@ -271,7 +271,7 @@ func volumeSetGID(t *testing.T, c *client) {
 	d, _, err := c.Mknod(c.ctx, meta.Root, meta.RootIno, "d", meta.New{Type: meta.TypeDirectory, Mode: 02777})
 	c.noErr("mkdir", err)
 	gid := uint32(77)
-	_, err = c.SetAttr(c.ctx, meta.Root, d, meta.Change{GID: &gid})
+	_, _, err = c.SetAttr(c.ctx, meta.Root, d, meta.Change{GID: &gid})
 	c.noErr("chgrp", err)
 	_, sub, err := c.Mknod(c.ctx, user, d, "sub", meta.New{Type: meta.TypeDirectory, Mode: 0755})
 	c.noErr("mkdir", err)
@@ -540,9 +540,9 @@ func volumeWrite(t *testing.T, c *client) {
 		}
 	}
 	w := []meta.Written{{Slice: meta.Slice{ID: 900000, Size: 1, Len: 1}}}
-	_, err := c.Write(c.ctx, 4242, w, meta.Time{})
+	_, _, err := c.Write(c.ctx, 4242, meta.Commit{Slices: w})
 	c.want("missing", err, posix.ENOENT)
-	_, err = c.Write(c.ctx, c.dir(meta.RootIno, "d"), w, meta.Time{})
+	_, _, err = c.Write(c.ctx, c.dir(meta.RootIno, "d"), meta.Commit{Slices: w})
 	c.want("directory", err, posix.EPERM)
 }
 
@@ -585,44 +585,44 @@ func volumeSetAttr(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	before := c.attr(f)
 	mode := uint16(0640)
-	a, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
+	_, a, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
 	c.noErr("chmod", err)
 	if a.Mode != 0640 || a.Mtime != before.Mtime {
 		t.Errorf("chmod: %+v", a)
 	}
-	again, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
+	_, again, err := c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
 	c.noErr("chmod", err)
 	if again != a {
 		t.Errorf("a change to the same value changed %+v to %+v", a, again)
 	}
-	_, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
+	_, _, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
 	c.want("chmod to the same mode by another user", err, nil)
 	mode = 0777
-	_, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
+	_, _, err = c.SetAttr(c.ctx, user, f, meta.Change{Mode: &mode})
 	c.want("chmod by another user", err, posix.EPERM)
 	uid := uint32(1000)
-	_, err = c.SetAttr(c.ctx, user, f, meta.Change{UID: &uid})
+	_, _, err = c.SetAttr(c.ctx, user, f, meta.Change{UID: &uid})
 	c.want("chown by another user", err, posix.EPERM)
 	mode = 06755
-	_, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
+	_, _, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{Mode: &mode})
 	c.noErr("chmod", err)
-	a, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{UID: &uid})
+	_, a, err = c.SetAttr(c.ctx, meta.Root, f, meta.Change{UID: &uid})
 	c.noErr("chown", err)
 	if a.UID != 1000 || a.Mode != 0755 {
 		t.Errorf("chown of a set-uid program: %+v", a)
 	}
 	at, mt := meta.Time{Sec: -5, Nsec: 123456789}, meta.Time{Sec: 1 << 33, Nsec: 999999999}
-	a, err = c.SetAttr(c.ctx, user, f, meta.Change{Atime: &at, Mtime: &mt})
+	_, a, err = c.SetAttr(c.ctx, user, f, meta.Change{Atime: &at, Mtime: &mt})
 	c.noErr("utimes", err)
 	if got := c.attr(f); got.Atime != at || got.Mtime != mt || got != a {
 		t.Errorf("times %+v %+v, want %+v %+v", got.Atime, got.Mtime, at, mt)
 	}
 	other := meta.Cred{UID: 2000, GID: 2000}
-	_, err = c.SetAttr(c.ctx, other, f, meta.Change{Atime: &at})
+	_, _, err = c.SetAttr(c.ctx, other, f, meta.Change{Atime: &at})
 	c.want("utimes by another user", err, posix.EPERM)
-	_, err = c.SetAttr(c.ctx, other, f, meta.Change{AtimeNow: true, MtimeNow: true})
+	_, _, err = c.SetAttr(c.ctx, other, f, meta.Change{AtimeNow: true, MtimeNow: true})
 	c.want("touch by another user", err, posix.EACCES)
-	_, err = c.SetAttr(c.ctx, meta.Root, 4242, meta.Change{MtimeNow: true})
+	_, _, err = c.SetAttr(c.ctx, meta.Root, 4242, meta.Change{MtimeNow: true})
 	c.want("missing", err, posix.ENOENT)
 }
 
@@ -732,7 +732,7 @@ func volumeCapacity(t *testing.T, c *client) {
 	c.remake(func(f *meta.Format) { f.Capacity, f.Inodes = 16<<10, 3 })
 	f := c.file(meta.RootIno, "f")
 	w := []meta.Written{{Slice: meta.Slice{ID: 1 << 40, Size: 20000, Len: 20000}}}
-	_, err := c.Write(c.ctx, f, w, meta.Time{})
+	_, _, err := c.Write(c.ctx, f, meta.Commit{Slices: w})
 	c.want("write beyond the capacity", err, posix.ENOSPC)
 	_, err = c.Truncate(c.ctx, meta.Root, f, 1<<20, false)
 	c.want("truncate beyond the capacity", err, posix.ENOSPC)
@@ -881,7 +881,7 @@ func volumeFlags(t *testing.T, c *client) {
 	f := c.file(d, "f")
 	set := func(ino meta.Ino, flags uint8) {
 		t.Helper()
-		_, err := c.SetAttr(c.ctx, meta.Root, ino, meta.Change{Flags: &flags})
+		_, _, err := c.SetAttr(c.ctx, meta.Root, ino, meta.Change{Flags: &flags})
 		c.noErr("set flags", err)
 	}
 	set(f, meta.FlagImmutable)

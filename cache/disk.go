@@ -1,0 +1,303 @@
+package cache
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"jfs/block"
+	"jfs/internal/bytepool"
+)
+
+var _ Tier = (*Disk)(nil)
+
+// Disk is the tier on a local disk, one file per block. It survives a restart, and a crash costs at most the
+// blocks being written. Until the scan that OpenDisk starts has seen everything, reads try the file itself.
+//
+// What is on the disk stays within MaxBytes by the space really allocated, but for the writes in flight, and
+// but for what a scan under way has not yet found. Trouble with the disk stops writing for RetryAfter; reads
+// become misses.
+type Disk struct {
+	o       DiskOptions
+	log     *slog.Logger
+	layout  *layout
+	handles *handles
+	health  health
+	scratch sync.Pool // of *[pieceSize]byte
+	writer  string    // this process's part of temporary names
+	temps   atomic.Uint64
+	counters
+
+	stop    chan struct{} // closed by Close
+	scanned chan struct{} // closed when the first scan is complete
+	wg      sync.WaitGroup
+
+	mu       sync.Mutex // guards the rest
+	work     *sync.Cond // a block was queued, or the tier was closed
+	idle     *sync.Cond // the queue became empty
+	closed   bool
+	complete bool // the first scan is over: what is not in the index is not on the disk
+	scans    uint32
+	index    *index
+	pending  map[block.Key]*pending
+	queue    []*pending // of those the ones that no worker has taken
+	queued   int64      // bytes of pending
+	reserved int64      // space of the writes in flight
+	writing  int64      // number of the writes in flight
+	pressure pressure
+}
+
+// pending is a block on its way to the disk; reads find it here.
+type pending struct {
+	key     block.Key
+	buf     *bytepool.Buf
+	removed bool
+}
+
+// OpenDisk opens the cache in a directory, which it makes if need be.
+func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l, err := openLayout(dir, o.Mode)
+	if err != nil {
+		return nil, err
+	}
+	var token [8]byte
+	_, _ = rand.Read(token[:]) // never fails
+	d := &Disk{
+		o: o, log: o.Log.With("dir", dir), layout: l, handles: newHandles(o.OpenFiles),
+		writer: hex.EncodeToString(token[:]),
+		stop:   make(chan struct{}), scanned: make(chan struct{}),
+		index: newIndex(o.Eviction), pending: make(map[block.Key]*pending),
+	}
+	d.scratch.New = func() any { return new([pieceSize]byte) }
+	d.work, d.idle = sync.NewCond(&d.mu), sync.NewCond(&d.mu)
+	for range o.Workers {
+		d.wg.Go(d.write)
+	}
+	d.wg.Go(d.keepHouse)
+	return d, nil
+}
+
+// ReadAt implements Tier.
+func (d *Disk) ReadAt(key block.Key, dst []byte, off int) bool {
+	return d.read(d.fill(key, dst, off), len(dst))
+}
+
+// Has implements Tier.
+func (d *Disk) Has(key block.Key) bool {
+	d.mu.Lock()
+	known := d.pending[key] != nil || d.index.m[key] != nil
+	look := !known && !d.complete && !d.closed
+	d.mu.Unlock()
+	if !look {
+		return known
+	}
+	var st syscall.Stat_t
+	return syscall.Stat(d.layout.path(key), &st) == nil && st.Size == fileSize(key)
+}
+
+// Put implements Tier. It retains buf until the block is written or dropped; QueueBytes bounds how much it
+// retains in all, and a disk that does not answer holds no more than that.
+func (d *Disk) Put(key block.Key, buf *bytepool.Buf) {
+	size := int64(len(buf.B))
+	if size == 0 || size != int64(key.Size) {
+		return
+	}
+	if !d.writable() {
+		d.drops.Add(1)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.pending[key] != nil || d.index.m[key] != nil {
+		return
+	}
+	if d.queued > 0 && d.queued+size > d.o.QueueBytes {
+		d.drops.Add(1)
+		return
+	}
+	p := &pending{key: key, buf: buf.Retain()}
+	d.pending[key] = p
+	d.queue = append(d.queue, p)
+	d.queued += size
+	d.work.Signal()
+}
+
+// Remove implements Tier.
+func (d *Disk) Remove(key block.Key) {
+	d.mu.Lock()
+	p := d.pending[key]
+	if p != nil {
+		p.removed = true
+		delete(d.pending, key)
+	}
+	known := d.index.remove(d.index.m[key])
+	look := known || !d.complete && !d.closed
+	d.mu.Unlock()
+	if look {
+		d.unlink(key)
+	}
+}
+
+// Flush waits until everything that was put before is written or dropped.
+func (d *Disk) Flush() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.queued > 0 {
+		d.idle.Wait()
+	}
+}
+
+// Stats implements Tier.
+func (d *Disk) Stats() Stats {
+	s := d.snapshot()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.Blocks, s.Bytes = int64(len(d.index.m)), d.index.space
+	return s
+}
+
+// Close implements Tier. Blocks in the queue are still written.
+func (d *Disk) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	d.work.Broadcast()
+	d.mu.Unlock()
+	close(d.stop)
+	d.wg.Wait()
+	d.handles.close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.index = newIndex(evictNone)
+	return nil
+}
+
+// fill is ReadAt without counting.
+func (d *Disk) fill(key block.Key, dst []byte, off int) bool {
+	if !inside(key, off, len(dst)) || key.Size == 0 {
+		return false
+	}
+	d.mu.Lock()
+	if p := d.pending[key]; p != nil {
+		buf := p.buf.Retain()
+		d.mu.Unlock()
+		copy(dst, buf.B[off:])
+		buf.Release()
+		return true
+	}
+	e := d.index.m[key]
+	if d.closed || e == nil && d.complete {
+		d.mu.Unlock()
+		return false
+	}
+	if e != nil {
+		now := d.o.Now().UnixNano()
+		if d.expired(e.used, now) {
+			d.index.remove(e)
+			d.mu.Unlock()
+			d.unlink(key)
+			d.evictions.Add(1)
+			return false
+		}
+		d.index.use(e, now)
+	}
+	d.mu.Unlock()
+
+	h := d.handles.get(key)
+	if h == nil {
+		var err error
+		if h, err = d.layout.open(key); err != nil {
+			d.unreadable(key, e, err)
+			return false
+		}
+		if !d.keepOpen(h, e == nil) {
+			d.handles.release(h)
+			return false
+		}
+	}
+	defer d.handles.release(h)
+	scratch := d.scratch.Get().(*[pieceSize]byte)
+	err := h.read(dst, off, d.o.Checksum, scratch[:])
+	d.scratch.Put(scratch)
+	if err != nil {
+		d.unreadable(key, e, err)
+		return false
+	}
+	return true
+}
+
+// keepOpen shares a handle just opened. A file found before the scan found it enters the index, unless it
+// has expired, for which keepOpen is false.
+func (d *Disk) keepOpen(h *handle, found bool) bool {
+	if found {
+		now := d.o.Now().UnixNano()
+		if d.expired(h.used.UnixNano(), now) {
+			d.unlink(h.key)
+			return false
+		}
+		d.mu.Lock()
+		if d.index.m[h.key] == nil && !d.closed {
+			d.index.put(&entry{key: h.key, space: h.space, used: now, scan: d.scans})
+		}
+		d.mu.Unlock()
+	}
+	d.handles.put(h)
+	d.mu.Lock()
+	known := d.index.m[h.key] != nil
+	d.mu.Unlock()
+	if !known {
+		d.handles.drop(h.key) // evicted meanwhile: an open handle would keep its space
+	}
+	return true
+}
+
+// unreadable deals with a failed read of a block that was known as e, or not known.
+func (d *Disk) unreadable(key block.Key, e *entry, err error) {
+	missing, broken := errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EIO)
+	if !missing && !broken && !errors.Is(err, errDamaged) {
+		d.log.Debug("cannot read cached block", "block", fileName(key), "err", err)
+		return
+	}
+	d.handles.drop(key)
+	d.mu.Lock()
+	if e == nil {
+		e = d.index.m[key]
+	}
+	current := d.index.m[key] == e
+	d.index.remove(e)
+	d.mu.Unlock()
+	if missing {
+		return
+	}
+	if current { // else somebody has written it anew
+		d.unlink(key)
+	}
+	d.log.Warn("removed unreadable block from cache", "block", fileName(key), "err", err)
+	if broken {
+		d.trouble(err)
+	}
+}
+
+// unlink removes a block's file. The index no longer has it.
+func (d *Disk) unlink(key block.Key) {
+	d.handles.drop(key)
+	if err := syscall.Unlink(d.layout.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.trouble(&fs.PathError{Op: "unlink", Path: d.layout.path(key), Err: err})
+	}
+}
+
+func (d *Disk) expired(used, now int64) bool {
+	return d.o.Expire > 0 && now-used > int64(d.o.Expire)
+}

@@ -1,0 +1,92 @@
+package cache
+
+import (
+	"context"
+	"sync"
+
+	"jfs/block"
+	"jfs/internal/bytepool"
+)
+
+// flights lets concurrent readers of a block share one load. The source does so too, but only until it has
+// the bytes; this also covers the time until the cache can answer.
+type flights struct {
+	mu sync.Mutex // guards m and each flight's waiters and buf
+	m  map[block.Key]*flight
+}
+
+type flight struct {
+	done    chan struct{}
+	waiters int           // readers that will take a reference to buf
+	buf     *bytepool.Buf // set when done is closed without err
+	err     error
+	quit    bool // the reader that did the load gave up; another one has to
+}
+
+// do returns the block from found, or else from load, which one of the concurrent callers runs with its own
+// ctx. The caller releases the buffer.
+func (f *flights) do(ctx context.Context, key block.Key, found func() *bytepool.Buf,
+	load func() (*bytepool.Buf, error)) (*bytepool.Buf, error) {
+	for {
+		f.mu.Lock()
+		fl := f.m[key]
+		if fl == nil {
+			fl = &flight{done: make(chan struct{})}
+			if f.m == nil {
+				f.m = make(map[block.Key]*flight)
+			}
+			f.m[key] = fl
+			f.mu.Unlock()
+			return f.lead(ctx, key, fl, found, load)
+		}
+		fl.waiters++
+		f.mu.Unlock()
+
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			f.leave(fl)
+			return nil, ctx.Err()
+		}
+		if !fl.quit {
+			return fl.buf, fl.err
+		}
+	}
+}
+
+func (f *flights) lead(ctx context.Context, key block.Key, fl *flight, found func() *bytepool.Buf,
+	load func() (*bytepool.Buf, error)) (*bytepool.Buf, error) {
+	buf := found() // a flight may have ended between the caller's look and this one
+	var err error
+	if buf == nil {
+		buf, err = load()
+	}
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.m, key)
+	fl.err = err
+	fl.quit = err != nil && ctx.Err() != nil
+	if err == nil {
+		fl.buf = buf
+		for range fl.waiters {
+			buf.Retain()
+		}
+	}
+	close(fl.done)
+	return buf, err
+}
+
+// leave gives up a waiter's place, or the reference that it got in the meantime.
+func (f *flights) leave(fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-fl.done:
+		if fl.buf != nil {
+			fl.buf.Release()
+		}
+	default:
+		fl.waiters--
+	}
+}

@@ -1,0 +1,278 @@
+package cache
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/ristretto/v2"
+
+	"jfs/block"
+	"jfs/internal/bytepool"
+)
+
+const (
+	// memoryShards spreads the lock of the index.
+	memoryShards = 64
+	// memorySlack is how far the tier may exceed its size for a moment, in bytes: the policy evicts after
+	// it admitted, in its own goroutine, so a full cache takes a block in before another one goes.
+	memorySlack = 32 << 20
+	// bytesPerCounter sizes the policy's frequency sketch: ten counters for each item, taking an item as
+	// 256 KiB. Many smaller blocks only blur the estimate.
+	bytesPerCounter = (256 << 10) / 10
+	minCounters     = 4096
+	// countBatch is how many uses are gathered before the policy hears of them. A batch costs an allocation;
+	// a large one would tell the policy too late, because used reports only one use for each pass.
+	countBatch = 4
+)
+
+var _ Tier = (*Memory)(nil)
+
+// Memory is the tier in memory. Ristretto decides what stays; the index is our own, because Ristretto's
+// takes effect later (a block just put must be found), identifies a key by its hash only, and hands out
+// values that an eviction may release at that moment.
+type Memory struct {
+	max    int64
+	pool   *bytepool.Pool // an allocator only: what is held is bounded by max
+	shards [memoryShards]memoryShard
+
+	mu     sync.RWMutex // held for reading around each call of policy, which must not be called once closed
+	closed bool
+	policy *ristretto.Cache[uint64, *memoryItem]
+
+	counters
+	blocks, bytes atomic.Int64
+}
+
+type memoryShard struct {
+	mu    sync.RWMutex // guards items; an item in it has not been released
+	items map[block.Key]*memoryItem
+}
+
+// memoryItem is a block held. The tier's one reference to buf is given back by exit.
+type memoryItem struct {
+	key  block.Key
+	hash uint64
+	buf  *bytepool.Buf
+	cost int64
+	last atomic.Int64 // offset of the latest read
+}
+
+// NewMemory makes a memory tier of maxBytes; 0 or less makes one that holds nothing.
+func NewMemory(maxBytes int64) (*Memory, error) {
+	m := &Memory{max: max(maxBytes, 0), pool: bytepool.New(0)}
+	if m.max == 0 {
+		m.closed = true
+		return m, nil
+	}
+	for i := range m.shards {
+		m.shards[i].items = make(map[block.Key]*memoryItem)
+	}
+	policy, err := ristretto.NewCache(&ristretto.Config[uint64, *memoryItem]{
+		NumCounters:        max(maxBytes/bytesPerCounter, minCounters),
+		MaxCost:            maxBytes,
+		BufferItems:        countBatch,
+		IgnoreInternalCost: true,
+		OnEvict:            m.evicted,
+		OnReject:           m.rejected,
+		OnExit:             m.exit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create memory cache of %d bytes: %w", maxBytes, err)
+	}
+	m.policy = policy
+	return m, nil
+}
+
+// ReadAt implements Tier.
+func (m *Memory) ReadAt(key block.Key, dst []byte, off int) bool {
+	if !inside(key, off, len(dst)) {
+		return m.read(false, len(dst))
+	}
+	item, buf := m.acquire(key)
+	if item == nil {
+		return m.read(false, len(dst))
+	}
+	copy(dst, buf.B[off:])
+	buf.Release()
+	m.used(item, int64(off))
+	return m.read(true, len(dst))
+}
+
+// Acquire returns the block itself, to be released by the caller and not to be written to; nil is a miss.
+func (m *Memory) Acquire(key block.Key) *bytepool.Buf {
+	item, buf := m.acquire(key)
+	m.read(item != nil, int(key.Size))
+	if item == nil {
+		return nil
+	}
+	m.used(item, 0)
+	return buf
+}
+
+// Has implements Tier.
+func (m *Memory) Has(key block.Key) bool {
+	s := m.shard(hashKey(key, 0))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.items[key] != nil
+}
+
+// Put implements Tier with a copy, so that the tier does not eat the budget that buf belongs to.
+func (m *Memory) Put(key block.Key, buf *bytepool.Buf) {
+	if len(buf.B) != int(key.Size) || !m.open() || m.Has(key) {
+		return
+	}
+	own := m.pool.TryGet(len(buf.B))
+	copy(own.B, buf.B)
+	m.Adopt(key, own)
+	own.Release()
+}
+
+// Adopt is Put without the copy, for a buffer that belongs to no shared budget and is never written again.
+func (m *Memory) Adopt(key block.Key, buf *bytepool.Buf) {
+	if len(buf.B) != int(key.Size) || !m.open() {
+		return
+	}
+	item := &memoryItem{key: key, hash: hashKey(key, 0), cost: int64(cap(buf.B))}
+	item.last.Store(-1)
+	if m.bytes.Add(item.cost) > m.max+memorySlack {
+		m.bytes.Add(-item.cost)
+		m.drops.Add(1)
+		return
+	}
+	s := m.shard(item.hash)
+	s.mu.Lock()
+	if s.items[key] != nil {
+		s.mu.Unlock()
+		m.bytes.Add(-item.cost)
+		return
+	}
+	item.buf = buf.Retain()
+	s.items[key] = item
+	s.mu.Unlock()
+	m.blocks.Add(1)
+
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed || !m.policy.Set(item.hash, item, item.cost) {
+		m.drops.Add(1)
+		m.exit(item)
+		return
+	}
+	m.wrote(len(buf.B))
+	if !m.Has(key) {
+		m.policy.Del(item.hash) // removed between the two steps above
+	}
+}
+
+// Remove implements Tier.
+func (m *Memory) Remove(key block.Key) {
+	hash := hashKey(key, 0)
+	s := m.shard(hash)
+	s.mu.Lock()
+	item := s.items[key]
+	delete(s.items, key)
+	s.mu.Unlock()
+	if item == nil {
+		return
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.closed {
+		m.policy.Del(hash)
+	}
+}
+
+// Flush waits until the policy has decided about everything put or removed before; until then Stats counts it.
+func (m *Memory) Flush() {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.closed {
+		m.policy.Wait()
+	}
+}
+
+// Stats implements Tier.
+func (m *Memory) Stats() Stats {
+	s := m.snapshot()
+	s.Blocks, s.Bytes = m.blocks.Load(), m.bytes.Load()
+	return s
+}
+
+// Close implements Tier.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	closed := m.closed
+	m.closed = true
+	m.mu.Unlock()
+	if !closed {
+		m.policy.Close() // not under mu: its goroutine may be in a callback that wants it
+	}
+	return nil
+}
+
+func (m *Memory) open() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return !m.closed
+}
+
+func (m *Memory) shard(hash uint64) *memoryShard { return &m.shards[hash%memoryShards] }
+
+// acquire finds an item and takes a reference to its buffer while the index still has it, which is what
+// keeps the eviction from releasing the last one first.
+func (m *Memory) acquire(key block.Key) (*memoryItem, *bytepool.Buf) {
+	s := m.shard(hashKey(key, 0))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	item := s.items[key]
+	if item == nil {
+		return nil, nil
+	}
+	return item, item.buf.Retain()
+}
+
+// used tells the policy of a use, once for each pass over a block and not at all for the first: thirty-two
+// small reads of a file read once must not outweigh a block that comes back every minute, and a new block
+// must find others as little used as itself to replace.
+func (m *Memory) used(item *memoryItem, off int64) {
+	if off > item.last.Swap(off) {
+		return
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if !m.closed {
+		m.policy.Get(item.hash)
+	}
+}
+
+func (m *Memory) evicted(i *ristretto.Item[*memoryItem]) {
+	if i.Value != nil {
+		m.evictions.Add(1)
+	}
+}
+
+// rejected counts the attempt as a use, so that a block which is wanted again and again gets in. It runs in
+// the policy's own goroutine, which Close stops before anything else: taking mu here could wait for Close.
+func (m *Memory) rejected(i *ristretto.Item[*memoryItem]) {
+	m.drops.Add(1)
+	m.policy.Get(i.Key)
+}
+
+// exit is called exactly once for each item that was put into the index; nil comes for deletions that
+// found nothing.
+func (m *Memory) exit(item *memoryItem) {
+	if item == nil {
+		return
+	}
+	s := m.shard(item.hash)
+	s.mu.Lock()
+	if s.items[item.key] == item {
+		delete(s.items, item.key)
+	}
+	s.mu.Unlock()
+	m.blocks.Add(-1)
+	m.bytes.Add(-item.cost)
+	item.buf.Release()
+}

@@ -1,0 +1,271 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"jfs/block"
+	"jfs/internal/bytepool"
+)
+
+// DefaultRecentBytes holds eight blocks of the usual 4 MiB: enough for a few sequential readers with their
+// next block.
+const DefaultRecentBytes = 32 << 20
+
+// TieredOptions are the parts of a Tiered.
+type TieredOptions struct {
+	Memory Tier // nil: none
+	Disk   Tier // nil: none
+	// RecentBytes bounds the holding place of the blocks loaded last, in bytes; 0 means
+	// DefaultRecentBytes. Without tiers it should hold what is read ahead. One block is always held.
+	RecentBytes int64
+}
+
+// TieredStats is a snapshot of a Tiered. Recent is the holding place of the blocks loaded last; a miss of
+// Memory and Recent is then a read of Disk, a miss of Disk a load or a range.
+type TieredStats struct {
+	Memory, Recent, Disk  Stats
+	Loads, LoadBytes      int64 // whole blocks asked from the source
+	LoadErrors            int64
+	Ranges, RangeBytes    int64 // parts of blocks asked from the source
+	Prefetched, Populated int64 // blocks that Fetch loaded, blocks that Put gave to the tiers
+}
+
+var _ block.Source = (*Tiered)(nil)
+
+// Tiered is a source of blocks with a cache in front of it: memory, then disk, then the source.
+//
+// A block that is loaded is copied once, into a buffer of Tiered's own that all tiers share. It therefore
+// gives the source's buffer back at once and holds nothing of the budget that readers and writers share;
+// what it does hold is bounded by its tiers and by RecentBytes.
+type Tiered struct {
+	source block.Source
+	memory Tier
+	disk   Tier
+	recent *recent
+	pool   *bytepool.Pool // an allocator only, see above
+	flying flights
+
+	loads, loadBytes, loadErrors, ranges, rangeBytes, prefetched, populated atomic.Int64
+}
+
+// holder is a tier that can share buffers instead of copying.
+type holder interface {
+	Adopt(key block.Key, buf *bytepool.Buf)
+	Acquire(key block.Key) *bytepool.Buf
+}
+
+var _ holder = (*Memory)(nil)
+
+// NewTiered puts the tiers in front of source. They belong to the Tiered from then on.
+func NewTiered(source block.Source, o TieredOptions) *Tiered {
+	if o.RecentBytes <= 0 {
+		o.RecentBytes = DefaultRecentBytes
+	}
+	if m, ok := o.Memory.(*Memory); ok && m.max == 0 {
+		o.Memory = nil // holds nothing, so nothing need be copied for it
+	}
+	return &Tiered{source: source, memory: o.Memory, disk: o.Disk,
+		recent: newRecent(o.RecentBytes), pool: bytepool.New(0)}
+}
+
+// ReadAt implements block.Source. A block that is nowhere in the cache is loaded whole, and given to it.
+func (t *Tiered) ReadAt(ctx context.Context, key block.Key, dst []byte, off int) error {
+	if hit, err := t.cached(key, dst, off); hit || err != nil {
+		return err
+	}
+	buf, err := t.load(ctx, key)
+	if err != nil {
+		return err
+	}
+	copy(dst, buf.B[off:])
+	buf.Release()
+	return nil
+}
+
+// ReadRange is ReadAt for a reader that is not expected to want the rest of the block: what the cache does
+// not have is asked from the source as a range, and not kept.
+func (t *Tiered) ReadRange(ctx context.Context, key block.Key, dst []byte, off int) error {
+	if hit, err := t.cached(key, dst, off); hit || err != nil {
+		return err
+	}
+	t.ranges.Add(1)
+	t.rangeBytes.Add(int64(len(dst)))
+	return t.source.ReadAt(ctx, key, dst, off)
+}
+
+// Load implements block.Source. The buffer is shared with other readers and must not be written to.
+func (t *Tiered) Load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
+	if buf := t.whole(key); buf != nil {
+		return buf, nil
+	}
+	return t.load(ctx, key)
+}
+
+// Fetch brings a block into the cache unless it is there.
+func (t *Tiered) Fetch(ctx context.Context, key block.Key) error {
+	if t.Has(key) {
+		return nil
+	}
+	buf, err := t.load(ctx, key)
+	if err != nil {
+		return err
+	}
+	buf.Release()
+	t.prefetched.Add(1)
+	return nil
+}
+
+// Has reports whether a read of the block would probably not ask the source.
+func (t *Tiered) Has(key block.Key) bool {
+	return t.recent.has(key) || t.memory != nil && t.memory.Has(key) || t.disk != nil && t.disk.Has(key)
+}
+
+// Put gives a block that was written to the tiers. buf stays the caller's and is copied.
+func (t *Tiered) Put(key block.Key, buf *bytepool.Buf) {
+	if t.memory == nil && t.disk == nil || len(buf.B) != int(key.Size) {
+		return
+	}
+	own := t.copied(buf)
+	t.offer(key, own)
+	own.Release()
+	t.populated.Add(1)
+}
+
+// Remove forgets blocks.
+func (t *Tiered) Remove(keys ...block.Key) {
+	for _, key := range keys {
+		t.recent.remove(key)
+		if t.memory != nil {
+			t.memory.Remove(key)
+		}
+		if t.disk != nil {
+			t.disk.Remove(key)
+		}
+	}
+}
+
+// Stats returns a snapshot.
+func (t *Tiered) Stats() TieredStats {
+	s := TieredStats{Recent: t.recent.stats(),
+		Loads: t.loads.Load(), LoadBytes: t.loadBytes.Load(), LoadErrors: t.loadErrors.Load(),
+		Ranges: t.ranges.Load(), RangeBytes: t.rangeBytes.Load(),
+		Prefetched: t.prefetched.Load(), Populated: t.populated.Load()}
+	if t.memory != nil {
+		s.Memory = t.memory.Stats()
+	}
+	if t.disk != nil {
+		s.Disk = t.disk.Stats()
+	}
+	return s
+}
+
+// Close closes the tiers. The source stays open.
+func (t *Tiered) Close() error {
+	t.recent.close()
+	var errs []error
+	if t.memory != nil {
+		errs = append(errs, t.memory.Close())
+	}
+	if t.disk != nil {
+		errs = append(errs, t.disk.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// cached reads from the cache only; the error is the caller's mistake.
+func (t *Tiered) cached(key block.Key, dst []byte, off int) (bool, error) {
+	if !inside(key, off, len(dst)) {
+		return false, fmt.Errorf("read %d bytes at %d of block %s: beyond its end", len(dst), off, key.Name(false))
+	}
+	if t.memory != nil && t.memory.ReadAt(key, dst, off) {
+		return true, nil
+	}
+	if buf := t.recent.acquire(key, off, len(dst)); buf != nil {
+		copy(dst, buf.B[off:])
+		buf.Release()
+		return true, nil
+	}
+	if t.disk == nil || !t.disk.ReadAt(key, dst, off) {
+		return false, nil
+	}
+	if len(dst) == int(key.Size) && t.memory != nil {
+		own := t.pool.TryGet(len(dst)) // the whole block is at hand, so keeping it nearer costs no reading
+		copy(own.B, dst)
+		t.keep(key, own)
+		own.Release()
+	}
+	return true, nil
+}
+
+// whole returns the block from the cache, nil if it is not there.
+func (t *Tiered) whole(key block.Key) *bytepool.Buf {
+	if h, ok := t.memory.(holder); ok {
+		if buf := h.Acquire(key); buf != nil {
+			return buf
+		}
+	}
+	if buf := t.recent.acquire(key, 0, int(key.Size)); buf != nil {
+		return buf
+	}
+	own := t.pool.TryGet(int(key.Size))
+	if _, ok := t.memory.(holder); !ok && t.memory != nil && t.memory.ReadAt(key, own.B, 0) {
+		return own
+	}
+	if t.disk != nil && t.disk.ReadAt(key, own.B, 0) {
+		t.keep(key, own)
+		return own
+	}
+	own.Release()
+	return nil
+}
+
+// load asks the source and gives the block to the cache; concurrent loads of a block are one.
+func (t *Tiered) load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
+	found := func() *bytepool.Buf { return t.recent.peek(key) }
+	return t.flying.do(ctx, key, found, func() (*bytepool.Buf, error) {
+		t.loads.Add(1)
+		theirs, err := t.source.Load(ctx, key)
+		if err != nil {
+			t.loadErrors.Add(1)
+			return nil, err
+		}
+		defer theirs.Release()
+		if len(theirs.B) != int(key.Size) {
+			t.loadErrors.Add(1)
+			return nil, fmt.Errorf("load block %s: source gave %d bytes", key.Name(false), len(theirs.B))
+		}
+		t.loadBytes.Add(int64(key.Size))
+		own := t.copied(theirs)
+		t.recent.add(key, own)
+		t.offer(key, own)
+		return own, nil
+	})
+}
+
+func (t *Tiered) copied(buf *bytepool.Buf) *bytepool.Buf {
+	own := t.pool.TryGet(len(buf.B))
+	copy(own.B, buf.B)
+	return own
+}
+
+// offer shares a buffer of ours with the tiers.
+func (t *Tiered) offer(key block.Key, own *bytepool.Buf) {
+	if t.memory != nil {
+		t.keep(key, own)
+	}
+	if t.disk != nil {
+		t.disk.Put(key, own)
+	}
+}
+
+// keep shares a buffer of ours with the memory tier.
+func (t *Tiered) keep(key block.Key, own *bytepool.Buf) {
+	if h, ok := t.memory.(holder); ok {
+		h.Adopt(key, own)
+	} else if t.memory != nil {
+		t.memory.Put(key, own)
+	}
+}

@@ -1,0 +1,137 @@
+package fs
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"jfs/meta"
+)
+
+// file is what this mount knows of an inode: its attribute and chunk lists as last seen, and what was written to
+// it and is not published yet.
+type file struct {
+	fs  *FS
+	ino meta.Ino
+
+	refs int           // guarded by fs.mu
+	idle *list.Element // guarded by fs.mu
+
+	mu sync.RWMutex // guards the rest; fs.mu may be taken before it, never after it
+
+	known   bool                    // attr is set
+	attr    meta.Attr               // as published
+	commits uint64                  // own changes of attr; an attribute that was read before one is not newer
+	gen     uint64                  // grows whenever views are dropped
+	views   map[uint32][]meta.Slice // what is seen of published chunks, true for attr
+	pages   version                 // state that the pages in the kernel's cache belong to
+
+	pending []*slice          // slices that are not published, in the order in which they were begun
+	byID    map[uint64]*slice // the same by number
+	end     uint64            // largest end of a pending slice
+	writes  uint64            // number of writes so far
+	flushes *flush            // the flush under way
+	lost    error             // writes that were refused since the last flush that somebody waited for
+	unsure  bool              // the last commit failed in a way that may have published it
+}
+
+// version tells states of a file's data apart.
+type version struct {
+	mtime, ctime meta.Time
+	length       uint64
+}
+
+func versionOf(a *meta.Attr) version { return version{a.Mtime, a.Ctime, a.Length} }
+
+func newFile(f *FS, ino meta.Ino) *file {
+	return &file{fs: f, ino: ino, views: map[uint32][]meta.Slice{}, byID: map[uint64]*slice{}}
+}
+
+// stamp is to be taken before an attribute is read from the database, for observe.
+func (f *file) stamp() uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.commits
+}
+
+// observe takes over an attribute that was read from the database since the stamp, and drops the views if another
+// client has changed the file. It gives the attribute with the pending writes in it.
+func (f *file) observe(a meta.Attr, stamp uint64) meta.Attr {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.commits == stamp {
+		if f.known && versionOf(&a) != versionOf(&f.attr) {
+			f.dropViews()
+		}
+		f.attr, f.known = a, true
+	}
+	return f.overlay(a)
+}
+
+// overlay adds to an attribute what this mount has written and not published. f.mu is held.
+func (f *file) overlay(a meta.Attr) meta.Attr {
+	if n := len(f.pending); n > 0 {
+		a.Length = max(a.Length, f.end)
+		a.Mtime = f.pending[n-1].mtime
+		a.Ctime = a.Mtime
+	}
+	return a
+}
+
+// dropViews forgets the chunk lists. f.mu is held.
+func (f *file) dropViews() {
+	f.gen++
+	clear(f.views)
+}
+
+// changed takes over the attribute after an own change, which was from old to a. It keeps the views only if old is
+// the state that they belong to.
+func (f *file) changed(old, a *meta.Attr) {
+	f.commits++
+	if !f.known || versionOf(old) != versionOf(&f.attr) {
+		f.dropViews()
+	}
+	if versionOf(old) == f.pages {
+		f.pages = versionOf(a) // the kernel has the same change in its pages
+	}
+	f.attr, f.known = *a, true
+}
+
+// length is the end of the file with the pending writes. f.mu is held.
+func (f *file) length() uint64 {
+	if len(f.pending) > 0 {
+		return max(f.attr.Length, f.end)
+	}
+	return f.attr.Length
+}
+
+// opened says whether the kernel's pages are still good for an open that found this attribute.
+func (f *file) opened(a *meta.Attr) (keep bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := versionOf(a)
+	keep = f.pages == v || len(f.pending) > 0 && f.pages == versionOf(&f.attr)
+	f.pages = v
+	return keep
+}
+
+// truncate sets the length.
+func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opened bool) (meta.Attr, error) {
+	if err := f.flush(ctx); err != nil {
+		return meta.Attr{}, err
+	}
+	a, err := f.fs.vol.Truncate(ctx, who, f.ino, length, opened)
+	if err != nil {
+		return a, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	same := f.pages == versionOf(&f.attr)
+	f.commits++
+	f.dropViews()
+	f.attr, f.known = a, true
+	if same {
+		f.pages = versionOf(&a) // the kernel cuts its pages itself
+	}
+	return f.overlay(a), nil
+}

@@ -1,0 +1,168 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+
+	"jfs/block"
+	"jfs/internal/posix"
+	"jfs/meta"
+	"jfs/prefetch"
+)
+
+// Handle is an open file. It is safe for concurrent use.
+type Handle struct {
+	fs    *FS
+	file  *file
+	flags int
+
+	mu       sync.Mutex // guards detector and keys
+	detector prefetch.Detector
+	keys     []block.Key
+}
+
+// Open opens a file; flags are those of open(2). keepCache says that the pages which the kernel has of the file are
+// still good.
+func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (h *Handle, keepCache bool, err error) {
+	fl := f.get(ino)
+	stamp := fl.stamp()
+	a, err := f.vol.Open(ctx, who, ino, openFor(flags))
+	if err != nil {
+		f.put(fl)
+		return nil, false, err
+	}
+	h = f.handle(fl, flags)
+	switch {
+	case a.Type == meta.TypeDirectory:
+		err = posix.EISDIR
+	case a.Type != meta.TypeFile:
+		err = posix.EPERM
+	}
+	fl.observe(a, stamp)
+	if err == nil && flags&syscall.O_TRUNC != 0 {
+		_, err = fl.truncate(ctx, who, 0, true)
+	}
+	if err != nil {
+		h.Release(ctx)
+		return nil, false, err
+	}
+	return h, fl.opened(&a), nil
+}
+
+func openFor(flags int) meta.OpenFor {
+	acc := flags & syscall.O_ACCMODE
+	return meta.OpenFor{
+		Read:     acc == syscall.O_RDONLY || acc == syscall.O_RDWR,
+		Write:    acc == syscall.O_WRONLY || acc == syscall.O_RDWR,
+		Append:   flags&syscall.O_APPEND != 0,
+		Truncate: flags&syscall.O_TRUNC != 0,
+	}
+}
+
+// Create makes a regular file and opens it. Without O_EXCL a file that is there is opened.
+func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name string, n meta.New, flags int) (Inode, *Handle, error) {
+	n.Type = meta.TypeFile
+	node, err := f.Mknod(ctx, who, dir, name, n)
+	if errors.Is(err, posix.EEXIST) && flags&syscall.O_EXCL == 0 {
+		if node, err = f.Lookup(ctx, who, dir, name); err != nil {
+			return Inode{}, nil, err
+		}
+		h, _, err := f.Open(ctx, who, node.Ino, flags)
+		return node, h, err
+	}
+	if err != nil {
+		return Inode{}, nil, err
+	}
+	fl := f.get(node.Ino)
+	f.vol.Retain(node.Ino)
+	fl.observe(node.Attr, fl.stamp())
+	fl.opened(&node.Attr)
+	return node, f.handle(fl, flags), nil
+}
+
+func (f *FS) handle(fl *file, flags int) *Handle {
+	h := &Handle{fs: f, file: fl, flags: flags}
+	h.detector = *prefetch.NewDetector(int64(f.blockSize), f.opt.MaxReadahead)
+	return h
+}
+
+// Ino is the inode that is open.
+func (h *Handle) Ino() meta.Ino { return h.file.ino }
+
+// Writable says whether the handle was opened for writing.
+func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_RDONLY }
+
+// Read fills dst with the bytes from off on; it gives less only at the end of the file.
+func (h *Handle) Read(ctx context.Context, off uint64, dst []byte) (int, error) {
+	h.readAhead(off, len(dst))
+	return h.file.read(ctx, off, dst)
+}
+
+// readAhead asks for the blocks that the reader is going to want.
+func (h *Handle) readAhead(off uint64, n int) {
+	if h.fs.opt.Prefetch == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.detector.Observe(int64(off), int64(n))
+	if w.Len <= 0 {
+		return
+	}
+	h.keys = h.file.keys(uint64(w.Off), uint64(w.Len), h.keys[:0])
+	h.fs.opt.Prefetch.Submit(h.keys...)
+}
+
+// Write takes all of src, at off or, with O_APPEND, at the end of the file.
+func (h *Handle) Write(ctx context.Context, off uint64, src []byte) (int, error) {
+	if !h.Writable() {
+		return 0, posix.EBADF
+	}
+	if len(src) == 0 {
+		return 0, nil
+	}
+	if err := h.file.write(ctx, off, src, h.flags&syscall.O_APPEND != 0); err != nil {
+		return 0, err
+	}
+	return len(src), nil
+}
+
+// Flush is close(2) of a descriptor: when it returns without an error, what was written is stored and published.
+func (h *Handle) Flush(ctx context.Context) error { return h.file.flush(ctx) }
+
+// Fsync is fsync(2).
+func (h *Handle) Fsync(ctx context.Context) error { return h.file.flush(ctx) }
+
+// Truncate is ftruncate(2).
+func (h *Handle) Truncate(ctx context.Context, who meta.Cred, length uint64) (meta.Attr, error) {
+	if !h.Writable() {
+		return meta.Attr{}, posix.EINVAL
+	}
+	return h.file.truncate(ctx, who, length, true)
+}
+
+// Release ends the handle. What is dirty still is written out in the background.
+func (h *Handle) Release(context.Context) {
+	f, fl := h.fs, h.file
+	fl.mu.RLock()
+	dirty := len(fl.pending) > 0
+	fl.mu.RUnlock()
+	end := func() {
+		if err := f.vol.CloseFile(f.ctx, fl.ino); err != nil {
+			f.log.Warn("remove unlinked file after its last close", "inode", fl.ino, "err", err)
+		}
+		f.put(fl)
+	}
+	if !dirty {
+		end()
+		return
+	}
+	f.work.Go(func() {
+		if err := fl.flush(f.ctx); err != nil {
+			f.log.Error("write out after close", "inode", fl.ino, "err", err)
+		}
+		end()
+	})
+}

@@ -1,0 +1,192 @@
+package fs
+
+import (
+	"context"
+
+	"jfs/internal/posix"
+	"jfs/meta"
+)
+
+// Inode is what a name stands for.
+type Inode struct {
+	Ino  meta.Ino
+	Attr meta.Attr
+}
+
+// trashName is the name under which the trash is reached in the root of the volume.
+const trashName = ".trash"
+
+// reserved says whether a name in a directory belongs to the file system itself.
+func (f *FS) reserved(dir meta.Ino, name string) bool {
+	return dir == meta.RootIno && f.opt.Root == meta.RootIno && name == trashName
+}
+
+// Lookup finds a name in a directory.
+func (f *FS) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name string) (Inode, error) {
+	switch {
+	case name == "." || name == ".." && dir == f.opt.Root:
+		return f.inode(ctx, dir)
+	case name == "..":
+		a, err := f.vol.GetAttr(ctx, dir)
+		if err != nil {
+			return Inode{}, err
+		}
+		return f.inode(ctx, a.Parent)
+	case f.reserved(dir, name):
+		return f.inode(ctx, meta.TrashIno)
+	}
+	ino, a, err := f.vol.Lookup(ctx, who, dir, name)
+	if err != nil {
+		return Inode{}, err
+	}
+	return Inode{ino, f.local(ino, a)}, nil
+}
+
+func (f *FS) inode(ctx context.Context, ino meta.Ino) (Inode, error) {
+	a, err := f.GetAttr(ctx, ino)
+	return Inode{ino, a}, err
+}
+
+// local adds to an attribute what this mount has written and not published.
+func (f *FS) local(ino meta.Ino, a meta.Attr) meta.Attr {
+	fl := f.peek(ino)
+	if fl == nil || a.Type != meta.TypeFile {
+		return a
+	}
+	fl.mu.RLock()
+	defer fl.mu.RUnlock()
+	return fl.overlay(a)
+}
+
+// GetAttr gives the attribute of an inode, with what this mount has written to it.
+func (f *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Attr, error) {
+	fl := f.peek(ino)
+	var stamp uint64
+	if fl != nil {
+		stamp = fl.stamp()
+	}
+	a, err := f.vol.GetAttr(ctx, ino)
+	if err != nil || fl == nil {
+		return a, err
+	}
+	return fl.observe(a, stamp), nil
+}
+
+// SetAttr is a change of attributes and, with Size, of the length.
+type SetAttr struct {
+	meta.Change
+	Size *uint64
+}
+
+// SetAttr changes attributes; h is the handle through which the change comes, nil if by name.
+func (f *FS) SetAttr(ctx context.Context, who meta.Cred, ino meta.Ino, s SetAttr, h *Handle) (meta.Attr, error) {
+	var a meta.Attr
+	var err error
+	if s.Size != nil {
+		fl := f.get(ino)
+		defer f.put(fl)
+		if h != nil && h.Writable() {
+			a, err = fl.truncate(ctx, who, *s.Size, true)
+		} else {
+			a, err = fl.truncate(ctx, who, *s.Size, false)
+		}
+		if err != nil || s.Change == (meta.Change{}) {
+			return a, err
+		}
+	}
+	fl := f.peek(ino)
+	if fl != nil && (s.Mtime != nil || s.MtimeNow) {
+		// Pending writes carry a time of their own, which must not come after the one set here.
+		if err := fl.flush(ctx); err != nil {
+			return a, err
+		}
+	}
+	before, a, err := f.vol.SetAttr(ctx, who, ino, s.Change)
+	if err != nil || fl == nil {
+		return a, err
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if fl.known {
+		fl.changed(&before, &a)
+	}
+	return fl.overlay(a), nil
+}
+
+// Mknod makes an inode of any type.
+func (f *FS) Mknod(ctx context.Context, who meta.Cred, dir meta.Ino, name string, n meta.New) (Inode, error) {
+	if f.reserved(dir, name) {
+		return Inode{}, posix.EEXIST
+	}
+	ino, a, err := f.vol.Mknod(ctx, who, dir, name, n)
+	return Inode{ino, a}, err
+}
+
+// Link makes another name for an inode.
+func (f *FS) Link(ctx context.Context, who meta.Cred, ino, dir meta.Ino, name string) (meta.Attr, error) {
+	if f.reserved(dir, name) {
+		return meta.Attr{}, posix.EPERM
+	}
+	a, err := f.vol.Link(ctx, who, ino, dir, name)
+	if err != nil {
+		return a, err
+	}
+	return f.local(ino, a), nil
+}
+
+// Unlink removes a name that is no directory.
+func (f *FS) Unlink(ctx context.Context, who meta.Cred, dir meta.Ino, name string) error {
+	if f.reserved(dir, name) {
+		return posix.EPERM
+	}
+	return f.vol.Unlink(ctx, who, dir, name)
+}
+
+// Rmdir removes an empty directory.
+func (f *FS) Rmdir(ctx context.Context, who meta.Cred, dir meta.Ino, name string) error {
+	if f.reserved(dir, name) {
+		return posix.EPERM
+	}
+	return f.vol.Rmdir(ctx, who, dir, name)
+}
+
+// Rename moves a name; flags are those of renameat2(2).
+func (f *FS) Rename(ctx context.Context, who meta.Cred, from, to meta.Name, flags uint32) error {
+	if f.reserved(from.Dir, from.Name) || f.reserved(to.Dir, to.Name) {
+		return posix.EPERM
+	}
+	return f.vol.Rename(ctx, who, from, to, flags)
+}
+
+// Readlink gives the target of a symlink.
+func (f *FS) Readlink(ctx context.Context, ino meta.Ino) (string, error) {
+	return f.vol.Readlink(ctx, ino)
+}
+
+// Access checks permission bits.
+func (f *FS) Access(ctx context.Context, who meta.Cred, ino meta.Ino, mask uint16) error {
+	return f.vol.Access(ctx, who, ino, mask)
+}
+
+// StatFS gives the size and use of the volume.
+func (f *FS) StatFS(context.Context) meta.Space { return f.vol.StatFS() }
+
+// GetXattr gives the value of an extended attribute.
+func (f *FS) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte, error) {
+	return f.vol.GetXattr(ctx, ino, name)
+}
+
+// SetXattr sets an extended attribute.
+func (f *FS) SetXattr(ctx context.Context, ino meta.Ino, name string, value []byte, flags uint32) error {
+	return f.vol.SetXattr(ctx, ino, name, value, flags)
+}
+
+// ListXattr gives the names of the extended attributes.
+func (f *FS) ListXattr(ctx context.Context, ino meta.Ino) ([]string, error) {
+	return f.vol.ListXattr(ctx, ino)
+}
+
+// RemoveXattr removes an extended attribute.
+func (f *FS) RemoveXattr(ctx context.Context, ino meta.Ino, name string) error {
+	return f.vol.RemoveXattr(ctx, ino, name)
+}

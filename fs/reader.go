@@ -1,0 +1,183 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+
+	"jfs/block"
+	"jfs/internal/posix"
+	"jfs/meta"
+	"jfs/object"
+)
+
+// part is a run of bytes that one block gives.
+type part struct {
+	key block.Key
+	off int
+	dst []byte
+}
+
+// read fills dst with the bytes from off on, up to the end of the file.
+func (f *file) read(ctx context.Context, off uint64, dst []byte) (int, error) {
+	n, err := f.readOnce(ctx, off, dst)
+	if !errors.Is(err, object.ErrNotFound) {
+		return n, err
+	}
+	// A block can be gone because another client has compacted or rewritten the chunk since the view was read.
+	f.mu.Lock()
+	f.dropViews()
+	f.mu.Unlock()
+	if n, err = f.readOnce(ctx, off, dst); errors.Is(err, object.ErrNotFound) {
+		f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
+		err = posix.EIO
+	}
+	return n, err
+}
+
+func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error) {
+	f.mu.RLock()
+	length := f.length()
+	f.mu.RUnlock()
+	if off >= length {
+		return 0, nil
+	}
+	if uint64(len(dst)) > length-off {
+		dst = dst[:length-off]
+	}
+	var few [8]part // most reads touch one or two blocks
+	parts := few[:0]
+	var err error
+	for done := 0; done < len(dst); {
+		pos := uint32(off % meta.ChunkSize)
+		n := min(len(dst)-done, meta.ChunkSize-int(pos))
+		if parts, err = f.plan(ctx, uint32(off>>meta.ChunkBits), pos, dst[done:done+n], parts); err != nil {
+			return 0, err
+		}
+		off += uint64(n)
+		done += n
+	}
+	for _, p := range parts {
+		if err := f.fs.opt.Blocks.ReadAt(ctx, p.key, p.dst, p.off); err != nil {
+			return 0, fmt.Errorf("read inode %d: %w", f.ino, err)
+		}
+	}
+	return len(dst), nil
+}
+
+// plan fills dst with what is in memory of a chunk from pos on, and with the zeros, and adds to parts what blocks
+// have to give.
+func (f *file) plan(ctx context.Context, index, pos uint32, dst []byte, parts []part) ([]part, error) {
+	if err := f.loadView(ctx, index); err != nil {
+		return nil, err
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	view := f.seen(index)
+	i := sort.Search(len(view), func(k int) bool { return view[k].Pos+view[k].Len > pos })
+	for ; len(dst) > 0; i++ {
+		if i == len(view) {
+			clear(dst)
+			break
+		}
+		e := view[i] // views have no gaps, so e covers pos
+		n := min(uint32(len(dst)), e.Pos+e.Len-pos)
+		if e.ID == 0 {
+			clear(dst[:n])
+		} else {
+			parts = f.blocks(e, e.Off+pos-e.Pos, dst[:n], parts)
+		}
+		pos += n
+		dst = dst[n:]
+	}
+	return parts, nil
+}
+
+// blocks adds the blocks that give dst, which begins at off of the slice e, and copies what is still in memory.
+func (f *file) blocks(e meta.Slice, off uint32, dst []byte, parts []part) []part {
+	bs := f.fs.blockSize
+	pending := f.byID[e.ID]
+	for len(dst) > 0 {
+		i, at := off/bs, off%bs
+		n := min(uint32(len(dst)), bs-at)
+		if pending != nil && pending.blocks[i].buf != nil {
+			copy(dst[:n], pending.blocks[i].buf.B[at:])
+		} else {
+			parts = append(parts, part{key: block.KeyAt(e.ID, e.Size, i, bs), off: int(at), dst: dst[:n]})
+		}
+		off += n
+		dst = dst[n:]
+	}
+	return parts
+}
+
+// seen is the view of a chunk with the pending slices over it. f.mu is held, and the view is loaded.
+func (f *file) seen(index uint32) []meta.Slice {
+	view := f.views[index]
+	copied := false
+	for _, s := range f.pending {
+		if s.index != index {
+			continue
+		}
+		if !copied {
+			view = append([]meta.Slice(nil), view...)
+			copied = true
+		}
+		view = append(view, s.record())
+	}
+	if copied {
+		view = meta.View(view)
+	}
+	return view
+}
+
+// loadView makes the published view of a chunk known.
+func (f *file) loadView(ctx context.Context, index uint32) error {
+	for {
+		f.mu.RLock()
+		_, ok := f.views[index]
+		gen := f.gen
+		f.mu.RUnlock()
+		if ok {
+			return nil
+		}
+		records, err := f.fs.vol.Chunk(ctx, f.ino, index)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		if f.gen == gen {
+			f.views[index] = meta.View(records)
+			f.mu.Unlock()
+			return nil
+		}
+		f.mu.Unlock()
+	}
+}
+
+// keys lists the blocks that hold the published bytes [off, off+n) of the file, as far as the views are known.
+func (f *file) keys(off, n uint64, keys []block.Key) []block.Key {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	end := min(off+n, f.attr.Length)
+	bs := f.fs.blockSize
+	for off < end {
+		index := uint32(off >> meta.ChunkBits)
+		chunk := uint64(index) << meta.ChunkBits
+		stop := min(end, chunk+meta.ChunkSize)
+		for _, e := range f.views[index] {
+			from, to := max(off, chunk+uint64(e.Pos)), min(stop, chunk+uint64(e.Pos)+uint64(e.Len))
+			if from >= to || e.ID == 0 {
+				continue
+			}
+			first := (e.Off + uint32(from-chunk) - e.Pos) / bs
+			last := (e.Off + uint32(to-1-chunk) - e.Pos) / bs
+			for i := first; i <= last; i++ {
+				keys = append(keys, block.KeyAt(e.ID, e.Size, i, bs))
+			}
+		}
+		off = stop
+	}
+	return keys
+}

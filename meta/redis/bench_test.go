@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"jfs/meta"
+)
+
+func lookUp(e *Engine, n meta.Name) error {
+	return e.View(context.Background(), meta.Want{Nodes: []meta.Name{n}}, func(r meta.Reader) error {
+		x, ok, err := r.Entry(n.Dir, n.Name)
+		if err == nil && ok {
+			_, _, err = r.Attr(x.Ino)
+		}
+		return err
+	})
+}
+
+// BenchmarkEngine measures the usual trips; run with -cpu 1,8 for the number of goroutines.
+func BenchmarkEngine(b *testing.B) {
+	e := open(b, start(b).empty(), Options{})
+	withDir(b, e, 1)
+	name := meta.Name{Dir: 1, Name: "known"}
+	update(b, e, createWant(1, name.Name), func(tx meta.Tx) error { return create(tx, 1, name.Name, 2) })
+	var next atomic.Int64
+	next.Store(100)
+	for _, c := range []struct {
+		name string
+		do   func() error
+	}{
+		{"stat", func() error {
+			return e.View(context.Background(), meta.Want{Attrs: []meta.Ino{2}}, func(r meta.Reader) error {
+				_, _, err := r.Attr(2)
+				return err
+			})
+		}},
+		{"lookup", func() error { return lookUp(e, name) }},
+		{"create", func() error { // with the look-up that the kernel sends before it
+			n := next.Add(1)
+			f := "f" + strconv.FormatInt(n, 10)
+			if err := lookUp(e, meta.Name{Dir: 1, Name: f}); err != nil {
+				return err
+			}
+			return e.Update(context.Background(), createWant(1, f), func(tx meta.Tx) error { return create(tx, 1, f, meta.Ino(n)) })
+		}},
+		{"append", func() error {
+			n := meta.Ino(next.Add(1))
+			return e.Update(context.Background(), meta.Want{}, func(tx meta.Tx) error {
+				tx.AppendSlices(n, 0, []meta.Slice{{ID: uint64(n), Size: 10, Len: 10}})
+				tx.SetAttr(n, &fileAttr)
+				return nil
+			})
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := c.do(); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkConnections compares ways to share connections: the trips are the same, their cost is not.
+func BenchmarkConnections(b *testing.B) {
+	s := start(b)
+	t, err := parseURL(s.empty(), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, goroutines := range []int{1, 8} {
+		for _, mode := range []string{"auto", "always", "pool"} {
+			for _, multiplex := range []int{-1, 1, 2} {
+				b.Run(fmt.Sprintf("%s/connections=%d/goroutines=%d", mode, 1<<max(multiplex, 0), goroutines), func(b *testing.B) {
+					o := t.options(context.Background(), Options{}.withDefaults())
+					o.PipelineMultiplex = multiplex
+					o.AlwaysPipelining = mode == "always"
+					o.DisableAutoPipelining = mode == "pool"
+					benchConnection(b, o, goroutines)
+				})
+			}
+		}
+	}
+}
+
+func benchConnection(b *testing.B, o rueidis.ClientOption, goroutines int) {
+	c, err := rueidis.NewClient(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	script := newScript("return redis.call('GET', KEYS[1])")
+	if err := c.Do(ctx, script.byText(c.B(), []string{"k"}, nil)).Error(); err != nil && !rueidis.IsRedisNil(err) {
+		b.Fatal(err)
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range goroutines {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := c.Do(ctx, script.bySum(c.B(), []string{"k"}, nil)).NonRedisError(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

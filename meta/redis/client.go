@@ -1,0 +1,190 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"jfs/meta"
+)
+
+// cancelGrace is how long a change that is under way is waited for after its context was cancelled. A server
+// that is well answers much sooner; then an interrupted application learns what became of its change.
+const cancelGrace = time.Second
+
+// client is a connection to the server that counts round trips and bounds each in time.
+type client struct {
+	rueidis.Client
+	timeout time.Duration
+	onTrip  func(commands int)
+}
+
+// dial connects. It returns when ctx ends, at the latest after a few times o.DialTimeout.
+func dial(ctx context.Context, t target, o Options) (*client, error) {
+	// The context of Open ends the dialling of Open only; later connections have their own.
+	opening, opened := context.WithCancel(ctx)
+	defer opened()
+	c, err := rueidis.NewClient(t.options(opening, o))
+	if err != nil {
+		if c != nil {
+			c.Close()
+		}
+		return nil, connectError(t, err)
+	}
+	return &client{Client: c, timeout: o.Timeout, onTrip: o.OnTrip}, nil
+}
+
+// options says how to connect. The first connection is made under the context opening.
+func (t target) options(opening context.Context, o Options) rueidis.ClientOption {
+	var dialled atomic.Bool
+	return rueidis.ClientOption{
+		InitAddress: []string{t.addr},
+		Username:    t.user,
+		Password:    t.password,
+		SelectDB:    t.db,
+		TLSConfig:   t.tls,
+		// KeepAlive also is the time after which an idle connection is tested.
+		Dialer: net.Dialer{Timeout: o.DialTimeout, KeepAlive: o.Timeout},
+		DialCtxFn: func(ctx context.Context, addr string, d *net.Dialer, tc *tls.Config) (net.Conn, error) {
+			if !dialled.Swap(true) {
+				ctx = opening
+			}
+			if tc != nil {
+				return (&tls.Dialer{NetDialer: d, Config: tc}).DialContext(ctx, t.network, addr)
+			}
+			return d.DialContext(ctx, t.network, addr)
+		},
+		ConnWriteTimeout:    o.Timeout,
+		ReadBufferEachConn:  64 << 10,
+		WriteBufferEachConn: 64 << 10,
+		ClientSetInfo:       rueidis.DisableClientSetInfo,
+		ForceSingleClient:   true,
+		// A change must never be sent twice without our knowing; reads are repeated by query.
+		DisableRetry: true,
+		DisableCache: true,
+		// A goroutine that always reads sees at once that a connection has ended, instead of at the next
+		// change, whose outcome would then be unknown.
+		AlwaysPipelining: true,
+	}
+}
+
+// connectError adds what to do to the errors of a first connection.
+func connectError(t target, err error) error {
+	var dns *net.DNSError
+	switch code(err) {
+	case "WRONGPASS":
+		return fmt.Errorf("connect to redis at %s: wrong user or password, see the URL and META_PASSWORD: %w", t.addr, err)
+	case "NOAUTH":
+		return fmt.Errorf("connect to redis at %s: the server wants a password, give it in META_PASSWORD: %w", t.addr, err)
+	case "NOPERM":
+		return fmt.Errorf("connect to redis at %s: the user may not do what a metadata client does, see its ACL: %w", t.addr, err)
+	}
+	switch {
+	case code(err) != "" && t.db != 0: // what is left of the first commands is SELECT
+		return fmt.Errorf("connect to redis at %s: open database %d (the server's setting \"databases\" gives their number): %w", t.addr, t.db, err)
+	case errors.As(err, &dns):
+		return fmt.Errorf("connect to redis at %s: the host name is not known, check the URL: %w", t.addr, err)
+	case unsent(err):
+		return fmt.Errorf("connect to redis at %s: is the server running, and the address right? %w", t.addr, err)
+	}
+	return fmt.Errorf("connect to redis at %s: %w", t.addr, err)
+}
+
+// query sends commands that only read, as one trip, and repeats them while the failure is one that passes.
+// Every result it returns is an answer or nil.
+func (c *client) query(ctx context.Context, build func(rueidis.Builder) []rueidis.Completed) ([]rueidis.RedisResult, error) {
+	for attempt := 1; ; attempt++ {
+		out := c.trip(ctx, build(c.B())...)
+		err := firstError(out)
+		if err == nil {
+			return out, nil
+		}
+		if !passes(err, attempt, true) {
+			return nil, err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// query1 is query for one command.
+func (c *client) query1(ctx context.Context, build func(rueidis.Builder) rueidis.Completed) (rueidis.RedisResult, error) {
+	out, err := c.query(ctx, func(b rueidis.Builder) []rueidis.Completed { return []rueidis.Completed{build(b)} })
+	if err != nil {
+		return rueidis.RedisResult{}, err
+	}
+	return out[0], nil
+}
+
+// trip sends commands once.
+func (c *client) trip(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
+	if c.onTrip != nil {
+		c.onTrip(len(cmds))
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if len(cmds) == 1 {
+		return []rueidis.RedisResult{c.Do(ctx, cmds[0])}
+	}
+	return c.DoMulti(ctx, cmds...)
+}
+
+// firstError is the first error of the results that is not just nil.
+func firstError(out []rueidis.RedisResult) error {
+	for _, r := range out {
+		if err := r.Error(); err != nil && !rueidis.IsRedisNil(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// change sends a script that writes, once. An error that wraps meta.ErrUnknown means that nobody knows
+// whether it ran; after any other error it has not.
+func (c *client) change(ctx context.Context, s *script, keys, args []string) (rueidis.RedisResult, error) {
+	if err := ctx.Err(); err != nil {
+		return rueidis.RedisResult{}, err
+	}
+	ctx, cancel := c.underWay(ctx)
+	defer cancel()
+	out := c.trip(ctx, s.bySum(c.B(), keys, args))[0]
+	if code(out.Error()) == "NOSCRIPT" {
+		out = c.trip(ctx, s.byText(c.B(), keys, args))[0]
+	}
+	err := out.Error()
+	if err == nil || rueidis.IsRedisNil(err) {
+		return out, nil
+	}
+	if code(err) == "" && !unsent(err) {
+		err = fmt.Errorf("%w: %w", meta.ErrUnknown, err)
+	}
+	return out, err
+}
+
+// underWay gives a context that outlives a cancelled one by cancelGrace.
+func (c *client) underWay(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Done() == nil {
+		return ctx, func() {}
+	}
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var grace *time.Timer
+	armed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		grace = time.AfterFunc(cancelGrace, cancel)
+		close(armed)
+	})
+	return long, func() {
+		if !stop() {
+			<-armed
+			grace.Stop()
+		}
+		cancel()
+	}
+}

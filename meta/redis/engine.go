@@ -1,0 +1,196 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"jfs/meta"
+)
+
+// Options tune an Engine. The zero value works.
+type Options struct {
+	// Password is used when the URL has none (META_PASSWORD), so that it need not stand in a command line.
+	Password string
+	// Logger gets warnings about the server and the measured ping time at Open; nil: nothing is logged.
+	Logger *slog.Logger
+	// DialTimeout bounds making a connection; 0 means 5 s.
+	DialTimeout time.Duration
+	// Timeout bounds the wait for one answer, also where the context has no deadline; 0 means 10 s.
+	Timeout time.Duration
+	// Hints is how many attributes, and how many entries, are remembered to save reads; 0 means 65536 of
+	// each (about 20 MiB), less than 0 none.
+	Hints int
+	// OnTrip is called before every round trip with the number of its commands; nil: not called.
+	OnTrip func(commands int)
+}
+
+const (
+	defaultDialTimeout = 5 * time.Second
+	defaultTimeout     = 10 * time.Second
+	defaultHints       = 64 << 10
+)
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.DialTimeout <= 0 {
+		o.DialTimeout = defaultDialTimeout
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Hints == 0 {
+		o.Hints = defaultHints
+	}
+	return o
+}
+
+var (
+	errClosed  = errors.New("redis engine is closed")
+	errGivenUp = fmt.Errorf("gave up after %d attempts: other clients keep changing the same records", maxAttempts)
+)
+
+// Engine stores one volume in one database of a Redis server.
+type Engine struct {
+	client    *client
+	keys      keys
+	hints     *hints
+	loader    *script
+	committer *script
+	pause     func(ctx context.Context, attempt int) error // between attempts; replaced by tests that need all of them
+	closed    atomic.Bool
+}
+
+var _ meta.Engine = (*Engine)(nil)
+
+// Open connects to the server that the URL names: redis[s]://[user:password@]host[:port]/db or
+// unix:///path/to/socket?db=N, with the parameters tls-cert-file, tls-key-file, tls-ca-cert-file and
+// insecure-skip-verify for rediss. It checks that the server can hold a volume.
+func Open(ctx context.Context, url string, o Options) (*Engine, error) {
+	o = o.withDefaults()
+	t, err := parseURL(url, o.Password)
+	if err != nil {
+		return nil, err
+	}
+	c, err := dial(ctx, t, o)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{client: c, pause: pause, hints: newHints(max(o.Hints, 0)), loader: newScript(loadText), committer: newScript(commitText)}
+	if err := e.inspect(ctx, o.Logger); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connect to redis at %s: %w", t.addr, err)
+	}
+	return e, nil
+}
+
+// Name gives "redis".
+func (e *Engine) Name() string { return "redis" }
+
+// Init does nothing: an empty database is ready.
+func (e *Engine) Init(ctx context.Context) error { return ctx.Err() }
+
+// Close ends the connections.
+func (e *Engine) Close() error {
+	if !e.closed.Swap(true) {
+		e.client.Close()
+	}
+	return nil
+}
+
+// View gives fn the records of want as they are at one moment; others that it reads are of later moments.
+func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
+	if e.closed.Load() {
+		return errClosed
+	}
+	t := e.newTx(ctx, false)
+	if err := t.prepare(want); err != nil {
+		return err
+	}
+	return fn(t)
+}
+
+// Update runs fn on remembered records first, if they are all remembered, and on fresh ones when it fails on
+// those or the commit finds one of them changed. When ctx ends while the commit is under way, its answer is
+// still waited for, up to a second.
+func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) error) error {
+	if e.closed.Load() {
+		return errClosed
+	}
+	useHints := e.hints.limit > 0
+	for attempt := 1; ; attempt++ {
+		t := e.newTx(ctx, useHints)
+		out, err := t.run(want, fn)
+		switch {
+		case out == final || out == failed && !passes(err, attempt, false):
+			return err
+		case out == changed && attempt >= maxAttempts:
+			return errGivenUp
+		}
+		useHints = false
+		if t.hinted && out != failed { // nobody need be in the way: the memory was wrong
+			continue
+		}
+		if err := e.pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// outcome is how a run of a transaction ended.
+type outcome uint8
+
+const (
+	final   outcome = iota // with success, or an error that is the answer
+	changed                // a record was not as it was read
+	failed                 // the database did not take it
+)
+
+// run runs the function once and commits.
+func (t *tx) run(want meta.Want, fn func(meta.Tx) error) (outcome, error) {
+	if err := t.prepare(want); err != nil {
+		return final, err
+	}
+	err := fn(t)
+	if err == nil {
+		err = t.err
+	}
+	switch {
+	case err == nil:
+		return t.commit()
+	case t.hinted: // an error has to rest on fresh records
+		t.forget()
+		return changed, nil
+	}
+	return final, err
+}
+
+// Reserve takes n numbers from an allocator, which stores the last number that was given away.
+func (e *Engine) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (uint64, error) {
+	if e.closed.Load() {
+		return 0, errClosed
+	}
+	key, ok := e.keys.sequence(seq)
+	if !ok || n == 0 || n > 1<<62 {
+		return 0, fmt.Errorf("reserve %d of sequence %d: no such sequence or number", n, seq)
+	}
+	// Numbers may be lost, so this is repeated like a read even if an attempt may have reached the server.
+	last, err := e.client.add(ctx, key, int64(n))
+	if err != nil {
+		return 0, fmt.Errorf("reserve %d of %s: %w", n, key, err)
+	}
+	if last < int64(n) {
+		return 0, fmt.Errorf("reserve %d of %s: %w: counter was %d", n, key, meta.ErrCorrupt, last-int64(n))
+	}
+	return uint64(last) - n + 1, nil
+}
+
+// dirStatKeys are the hashes of the usage of directories; the first says whether there is a record.
+func (e *Engine) dirStatKeys() [3]string {
+	return [3]string{e.keys.global(keyDirInodes), e.keys.global(keyDirSpace), e.keys.global(keyDirLength)}
+}

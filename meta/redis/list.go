@@ -1,0 +1,383 @@
+package redis
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"jfs/meta"
+)
+
+// Lists and sums, which promise nothing.
+
+const (
+	probeBatch  = 1000  // chunks that one trip asks for
+	probeLimit  = 10000 // chunks up to which asking for each is cheaper than anything else
+	scanCount   = 1000  // elements that one step of a scan looks at
+	legacyAlive = 300   // seconds that a heartbeat of a client before 1.0 is good for
+)
+
+func (t *tx) Setting() ([]byte, error) {
+	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Get().Key(t.e.keys.global(keySetting)).Build()
+	})
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("read setting: %w", err))
+	}
+	json, err := r.AsBytes()
+	if rueidis.IsRedisNil(err) {
+		return nil, nil
+	}
+	return json, err
+}
+
+// Entries gives what one step of a scan of the hash gives. A small directory comes as a whole.
+func (t *tx) Entries(dir meta.Ino, cursor string, limit int, plus bool) ([]meta.Dirent, string, error) {
+	at := uint64(0)
+	if cursor != "" {
+		var err error
+		if at, err = strconv.ParseUint(cursor, 10, 64); err != nil {
+			return nil, "", fmt.Errorf("list directory %d: cursor %q is none of this engine", dir, cursor)
+		}
+	}
+	key := t.e.keys.dir(dir)
+	scan, err := t.scanStep(key, at, max(limit, 1))
+	if err != nil {
+		return nil, "", t.fail(fmt.Errorf("list %s: %w", key, err))
+	}
+	page := make([]meta.Dirent, 0, len(scan.Elements)/2)
+	for i := 0; i+1 < len(scan.Elements); i += 2 {
+		name, raw := scan.Elements[i], scan.Elements[i+1]
+		e, err := meta.DecodeEntry([]byte(raw))
+		if err != nil {
+			return nil, "", fmt.Errorf("key %s, field %q: %w", key, name, err)
+		}
+		page = append(page, meta.Dirent{Name: name, Entry: e})
+		t.e.hints.setEntry(meta.Name{Dir: dir, Name: name}, raw)
+	}
+	if plus && len(page) > 0 {
+		if err := t.attrs(page); err != nil {
+			return nil, "", err
+		}
+	}
+	if scan.Cursor == 0 {
+		return page, "", nil
+	}
+	return page, strconv.FormatUint(scan.Cursor, 10), nil
+}
+
+// attrs fills in the attributes of a page.
+func (t *tx) attrs(page []meta.Dirent) error {
+	keys := make([]string, len(page))
+	for i := range page {
+		keys[i] = t.e.keys.attr(page[i].Ino)
+	}
+	raws, err := t.array(func(b rueidis.Builder) rueidis.Completed { return b.Mget().Key(keys...).Build() })
+	if err != nil {
+		return t.fail(fmt.Errorf("read %d attributes: %w", len(page), err))
+	}
+	for i := range raws {
+		raw, err := value(&raws[i])
+		if err != nil {
+			return t.fail(fmt.Errorf("read %s: %w", keys[i], err))
+		}
+		if raw == "" {
+			continue
+		}
+		a, err := meta.DecodeAttr([]byte(raw))
+		if err != nil {
+			return fmt.Errorf("key %s: %w", keys[i], err)
+		}
+		page[i].Attr = &a
+		t.e.hints.setAttr(page[i].Ino, raw)
+	}
+	return nil
+}
+
+func (t *tx) scanStep(key string, cursor uint64, count int) (rueidis.ScanEntry, error) {
+	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Hscan().Key(key).Cursor(cursor).Count(int64(count)).Build()
+	})
+	if err != nil {
+		return rueidis.ScanEntry{}, err
+	}
+	return r.AsScanEntry()
+}
+
+// Chunks asks for every chunk that the length allows. For a file so sparse that this would be more work than
+// looking at all keys of the database, it looks at all keys.
+func (t *tx) Chunks(ino meta.Ino, length uint64) ([]uint32, error) {
+	n := min((length+meta.ChunkSize-1)>>meta.ChunkBits, meta.MaxFileSize>>meta.ChunkBits)
+	if n > probeLimit {
+		r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed { return b.Dbsize().Build() })
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("count keys: %w", err))
+		}
+		if size, err := r.AsInt64(); err == nil && uint64(size) < n {
+			return t.scanChunks(ino, n)
+		}
+	}
+	if n == 1 {
+		return []uint32{0}, nil // an empty list does no harm, and most files have one chunk
+	}
+	var found []uint32
+	for at := uint64(0); at < n; at += probeBatch {
+		end := min(at+probeBatch, n)
+		out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
+			cmds := make([]rueidis.Completed, 0, end-at)
+			for i := at; i < end; i++ {
+				cmds = append(cmds, b.Exists().Key(t.e.keys.chunk(ino, uint32(i))).Build())
+			}
+			return cmds
+		})
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("look for chunks of inode %d: %w", ino, err))
+		}
+		for i, r := range out {
+			if there, err := r.AsInt64(); err == nil && there == 1 {
+				found = append(found, uint32(at)+uint32(i))
+			}
+		}
+	}
+	return found, nil
+}
+
+// scanChunks finds the chunks below index n among all keys.
+func (t *tx) scanChunks(ino meta.Ino, n uint64) ([]uint32, error) {
+	prefix := strings.TrimSuffix(t.e.keys.chunk(ino, 0), "0")
+	var found []uint32
+	for cursor := uint64(0); ; {
+		r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
+			return b.Scan().Cursor(cursor).Match(prefix + "*").Count(10 * scanCount).Build()
+		})
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("look for chunks of inode %d: %w", ino, err))
+		}
+		step, err := r.AsScanEntry()
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("look for chunks of inode %d: %w", ino, err))
+		}
+		for _, key := range step.Elements {
+			if i, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 10, 32); err == nil && i < n {
+				found = append(found, uint32(i))
+			}
+		}
+		if cursor = step.Cursor; cursor == 0 {
+			slices.Sort(found)
+			return slices.Compact(found), nil
+		}
+	}
+}
+
+func (t *tx) DeadSlices(limit int) ([]meta.SliceRef, error) {
+	key := t.e.keys.global(keySliceRef)
+	var dead []meta.SliceRef
+	seen := map[meta.SliceRef]bool{} // a scan may give an element twice
+	for cursor := uint64(0); len(dead) < limit; {
+		step, err := t.scanStep(key, cursor, scanCount)
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("scan %s: %w", key, err))
+		}
+		for i := 0; i+1 < len(step.Elements) && len(dead) < limit; i += 2 {
+			if !strings.HasPrefix(step.Elements[i+1], "-") {
+				continue
+			}
+			s, err := parseSliceField(step.Elements[i])
+			if err != nil {
+				return nil, fmt.Errorf("key %s: %w", key, err)
+			}
+			if !seen[s] {
+				seen[s] = true
+				dead = append(dead, s)
+			}
+		}
+		if cursor = step.Cursor; cursor == 0 {
+			break
+		}
+	}
+	return dead, nil
+}
+
+func parseSliceField(field string) (meta.SliceRef, error) {
+	id, size, ok := strings.Cut(strings.TrimPrefix(field, "k"), "_")
+	n, err := strconv.ParseUint(id, 10, 64)
+	m, err2 := strconv.ParseUint(size, 10, 32)
+	if !ok || err != nil || err2 != nil {
+		return meta.SliceRef{}, fmt.Errorf("%w: slice reference %q", meta.ErrCorrupt, field)
+	}
+	return meta.SliceRef{ID: n, Size: uint32(m)}, nil
+}
+
+func (t *tx) DelFiles(before int64, limit int) ([]meta.DelFile, error) {
+	key := t.e.keys.global(keyDelFiles)
+	var files []meta.DelFile
+	for skip := int64(0); len(files) < limit; {
+		n := int64(min(limit-len(files), scanCount))
+		r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
+			return b.Zrangebyscore().Key(key).Min("-inf").Max(strconv.FormatInt(before, 10)).
+				Withscores().Limit(skip, n).Build()
+		})
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("list %s: %w", key, err))
+		}
+		page, err := r.AsZScores()
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("list %s: %w", key, err))
+		}
+		for _, z := range page {
+			ino, length, ok := strings.Cut(z.Member, ":")
+			i, err := strconv.ParseUint(ino, 10, 64)
+			l, err2 := strconv.ParseUint(length, 10, 64)
+			if !ok || err != nil || err2 != nil {
+				continue // an old client's member of another form, which is not a file of ours to free
+			}
+			files = append(files, meta.DelFile{Ino: meta.Ino(i), Length: l, Removed: int64(z.Score)})
+		}
+		if int64(len(page)) < n {
+			break
+		}
+		skip += n
+	}
+	return files, nil
+}
+
+func (t *tx) Usage() (space, inodes int64, err error) {
+	k := t.e.keys
+	out, err := t.array(func(b rueidis.Builder) rueidis.Completed {
+		return b.Mget().Key(k.global(keyUsedSpace), k.global(keyTotalInodes)).Build()
+	})
+	if err != nil {
+		return 0, 0, t.fail(fmt.Errorf("read usage: %w", err))
+	}
+	n, err := numbers(out)
+	if err != nil {
+		return 0, 0, fmt.Errorf("keys %s and %s: %w", keyUsedSpace, keyTotalInodes, err)
+	}
+	return n[0], n[1], nil
+}
+
+func (t *tx) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
+	found := make(map[meta.Ino]meta.DirStat, len(dirs))
+	if len(dirs) == 0 {
+		return found, nil
+	}
+	fields := make([]string, len(dirs))
+	for i, dir := range dirs {
+		fields[i] = dir.String()
+	}
+	out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
+		cmds := make([]rueidis.Completed, 0, 3)
+		for _, key := range t.e.dirStatKeys() {
+			cmds = append(cmds, b.Hmget().Key(key).Field(fields...).Build())
+		}
+		return cmds
+	})
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("read usage of %d directories: %w", len(dirs), err))
+	}
+	var columns [3][]int64
+	var present []rueidis.RedisMessage
+	for i, r := range out {
+		messages, err := r.ToArray()
+		if err == nil {
+			columns[i], err = numbers(messages)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("usage of directories: %w", err)
+		}
+		if i == 0 {
+			present = messages
+		}
+	}
+	for i, dir := range dirs {
+		if !present[i].IsNil() {
+			found[dir] = meta.DirStat{Inodes: columns[0][i], Space: columns[1][i], Length: columns[2][i]}
+		}
+	}
+	return found, nil
+}
+
+// numbers reads decimal strings; nil is 0.
+func numbers(ms []rueidis.RedisMessage) ([]int64, error) {
+	out := make([]int64, len(ms))
+	for i := range ms {
+		s, err := value(&ms[i])
+		if err != nil {
+			return nil, err
+		}
+		if s == "" {
+			continue
+		}
+		if out[i], err = strconv.ParseInt(s, 10, 64); err != nil {
+			return nil, fmt.Errorf("%w: number %q", meta.ErrCorrupt, s)
+		}
+	}
+	return out, nil
+}
+
+func (t *tx) Sessions() ([]meta.SessionRecord, error) {
+	k := t.e.keys
+	out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
+		return []rueidis.Completed{
+			b.Zrange().Key(k.global(keyAllSessions)).Min("0").Max("-1").Withscores().Build(),
+			b.Hgetall().Key(k.global(keySessionInfos)).Build(),
+			b.Zrange().Key(keyOldHeartbeats).Min("0").Max("-1").Withscores().Build(),
+		}
+	})
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("list sessions: %w", err))
+	}
+	live, err1 := out[0].AsZScores()
+	infos, err2 := out[1].AsStrMap()
+	old, err3 := out[2].AsZScores()
+	for _, err := range []error{err1, err2, err3} {
+		if err != nil {
+			return nil, t.fail(fmt.Errorf("list sessions: %w", err))
+		}
+	}
+	records := make([]meta.SessionRecord, 0, len(live)+len(old))
+	add := func(zs []rueidis.ZScore, key string, more int64) error {
+		for _, z := range zs {
+			sid, err := strconv.ParseUint(z.Member, 10, 64)
+			if err != nil {
+				return fmt.Errorf("key %s: %w: session %q", key, meta.ErrCorrupt, z.Member)
+			}
+			r := meta.SessionRecord{Sid: sid, Expire: int64(z.Score) + more}
+			if info, ok := infos[z.Member]; ok {
+				r.Info = []byte(info)
+			}
+			records = append(records, r)
+		}
+		return nil
+	}
+	if err := add(live, keyAllSessions, 0); err != nil {
+		return nil, err
+	}
+	return records, add(old, keyOldHeartbeats, legacyAlive)
+}
+
+func (t *tx) Sustained(sid uint64) ([]meta.Ino, error) {
+	key := t.e.keys.sustained(sid)
+	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Smembers().Key(key).Build()
+	})
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
+	}
+	members, err := r.AsStrSlice()
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
+	}
+	inodes := make([]meta.Ino, 0, len(members))
+	for _, m := range members {
+		i, err := strconv.ParseUint(m, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w: inode %q", key, meta.ErrCorrupt, m)
+		}
+		inodes = append(inodes, meta.Ino(i))
+	}
+	return inodes, nil
+}

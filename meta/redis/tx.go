@@ -1,0 +1,255 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"jfs/internal/posix"
+	"jfs/meta"
+)
+
+// maxArgs bounds the values of one command inside the script, whose stack holds about 8000.
+const maxArgs = 1000
+
+// tx is one run of a transaction's function. Writes are collected in the language of the commit script.
+type tx struct {
+	e   *Engine
+	ctx context.Context
+
+	useHints bool // hints may stand in for reads
+	hinted   bool // and the function has seen one
+	loads    int  // moments of which records were read
+	reads    map[ref]*read
+	order    []*read
+	err      error // the first failure of a read, or a write that cannot be; nothing is committed then
+
+	keys     []string // that the script touches
+	keyIndex map[string]string
+	require  []string
+	writes   []string
+	effects  []effect
+	dropped  []uint64 // sessions whose locks go away with the commit
+}
+
+// effect is what a commit tells the hints.
+type effect struct {
+	kind byte // 'a' attribute set, or gone if raw is ""; 'e' the same for an entry; 't' attribute from the script
+	ino  meta.Ino
+	name string
+	raw  string
+}
+
+func (e *Engine) newTx(ctx context.Context, useHints bool) *tx {
+	return &tx{e: e, ctx: ctx, useHints: useHints, reads: make(map[ref]*read), keyIndex: make(map[string]string)}
+}
+
+// index gives the number of a key for the script.
+func (t *tx) index(key string) string {
+	i, ok := t.keyIndex[key]
+	if !ok {
+		t.keys = append(t.keys, key)
+		i = strconv.Itoa(len(t.keys))
+		t.keyIndex[key] = i
+	}
+	return i
+}
+
+// do adds a command on one key.
+func (t *tx) do(command, key string, args ...string) {
+	t.writes = append(t.writes, "!", t.index(key), command, strconv.Itoa(len(args)))
+	t.writes = append(t.writes, args...)
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+func (t *tx) SetSetting(json []byte) { t.do("SET", t.e.keys.global(keySetting), string(json)) }
+
+func (t *tx) SetCounter(name string, v int64) { t.do("SET", t.e.keys.global(name), decimal(v)) }
+
+func (t *tx) SetAttr(ino meta.Ino, a *meta.Attr) {
+	raw := string(meta.EncodeAttr(a))
+	t.do("SET", t.e.keys.attr(ino), raw)
+	t.effects = append(t.effects, effect{kind: 'a', ino: ino, raw: raw})
+}
+
+func (t *tx) DropNode(ino meta.Ino) {
+	k := t.e.keys
+	t.do("DEL", k.attr(ino))
+	t.do("DEL", k.symlink(ino))
+	t.do("DEL", k.xattrs(ino))
+	t.do("DEL", k.parents(ino))
+	t.effects = append(t.effects, effect{kind: 'a', ino: ino})
+}
+
+func (t *tx) SetEntry(dir meta.Ino, name string, e meta.Entry) {
+	raw := string(e.Encode())
+	t.do("HSET", t.e.keys.dir(dir), name, raw)
+	t.effects = append(t.effects, effect{kind: 'e', ino: dir, name: name, raw: raw})
+}
+
+func (t *tx) DropEntry(dir meta.Ino, name string) {
+	t.do("HDEL", t.e.keys.dir(dir), name)
+	t.effects = append(t.effects, effect{kind: 'e', ino: dir, name: name})
+}
+
+func (t *tx) SetSymlink(ino meta.Ino, target string) { t.do("SET", t.e.keys.symlink(ino), target) }
+
+func (t *tx) SetXattr(ino meta.Ino, name string, value []byte) {
+	t.do("HSET", t.e.keys.xattrs(ino), name, string(value))
+}
+
+func (t *tx) DropXattr(ino meta.Ino, name string) { t.do("HDEL", t.e.keys.xattrs(ino), name) }
+func (t *tx) DropXattrs(ino meta.Ino)             { t.do("DEL", t.e.keys.xattrs(ino)) }
+
+func (t *tx) AddParent(ino, dir meta.Ino, n int64) {
+	t.do("HINCRBY", t.e.keys.parents(ino), dir.String(), decimal(n))
+}
+
+func (t *tx) DropParents(ino meta.Ino) { t.do("DEL", t.e.keys.parents(ino)) }
+
+// push adds records to an end of a list, in their order as seen from that end.
+func (t *tx) push(command, key string, records []meta.Slice) {
+	args := make([]string, 0, min(len(records), maxArgs))
+	for len(records) > 0 {
+		args = args[:0]
+		n := min(len(records), maxArgs)
+		for _, s := range records[:n] {
+			args = append(args, string(meta.AppendSlice(nil, s)))
+		}
+		t.do(command, key, args...)
+		records = records[n:]
+	}
+}
+
+func (t *tx) AppendSlices(ino meta.Ino, index uint32, records []meta.Slice) {
+	t.push("RPUSH", t.e.keys.chunk(ino, index), records)
+}
+
+// ReplaceSlices also writes the inode's own unchanged attribute, because an official client that copies
+// records out of this chunk watches the attribute of the file and not the chunk.
+func (t *tx) ReplaceSlices(ino meta.Ino, index uint32, n int, records []meta.Slice) {
+	key := t.e.keys.chunk(ino, index)
+	r := t.reads[ref{kindList, key, ""}]
+	if r == nil || r.promise == promiseNothing || n < 0 || n*meta.SliceSize > len(r.raw) {
+		t.fail(fmt.Errorf("replace %d records of %s: they were not read", n, key))
+		return
+	}
+	t.do("LTRIM", key, strconv.Itoa(n), "-1")
+	backwards := make([]meta.Slice, len(records))
+	for i, s := range records {
+		backwards[len(records)-1-i] = s
+	}
+	t.push("LPUSH", key, backwards)
+	t.writes = append(t.writes, "w", t.index(t.e.keys.attr(ino)))
+}
+
+func (t *tx) DropChunk(ino meta.Ino, index uint32) { t.do("DEL", t.e.keys.chunk(ino, index)) }
+
+// NewRef writes nothing: here a slice without a record has one reference.
+func (t *tx) NewRef(slice uint64, size uint32) {}
+
+func (t *tx) AddRef(slice uint64, size uint32, n int64) {
+	t.do("HINCRBY", t.e.keys.global(keySliceRef), sliceField(slice, size), decimal(n))
+}
+
+func (t *tx) DropRef(slice uint64, size uint32) {
+	t.do("HDEL", t.e.keys.global(keySliceRef), sliceField(slice, size))
+}
+
+func (t *tx) SetDelFile(f meta.DelFile) {
+	t.do("ZADD", t.e.keys.global(keyDelFiles), decimal(f.Removed), delFileMember(f.Ino, f.Length))
+}
+
+func (t *tx) DropDelFile(f meta.DelFile) {
+	t.do("ZREM", t.e.keys.global(keyDelFiles), delFileMember(f.Ino, f.Length))
+}
+
+func (t *tx) SetSession(r meta.SessionRecord) {
+	sid := strconv.FormatUint(r.Sid, 10)
+	t.do("ZADD", t.e.keys.global(keyAllSessions), decimal(r.Expire), sid)
+	if len(r.Info) > 0 {
+		t.do("HSET", t.e.keys.global(keySessionInfos), sid, string(r.Info))
+	}
+}
+
+// DropSession removes the record of a session and all of its locks.
+func (t *tx) DropSession(sid uint64) {
+	member := strconv.FormatUint(sid, 10)
+	t.do("ZREM", t.e.keys.global(keyAllSessions), member)
+	t.do("HDEL", t.e.keys.global(keySessionInfos), member)
+	if t.e.keys.prefix == "" { // in a cluster that key may be on another node, and was never used
+		t.do("ZREM", keyOldHeartbeats, member)
+	}
+	t.dropped = append(t.dropped, sid)
+}
+
+func (t *tx) SetSustained(sid uint64, ino meta.Ino) {
+	t.do("SADD", t.e.keys.sustained(sid), ino.String())
+}
+
+func (t *tx) DropSustained(sid uint64, ino meta.Ino) {
+	t.do("SREM", t.e.keys.sustained(sid), ino.String())
+}
+
+func (t *tx) Touch(dir meta.Ino, now meta.Time, nlink int32, window time.Duration) {
+	key := t.e.keys.attr(dir)
+	switch r := t.reads[ref{kindString, key, ""}]; {
+	case r == nil || r.promise == promiseNothing:
+		t.fail(fmt.Errorf("touch %s: it was not read", key))
+		return
+	case !r.ok:
+		t.fail(fmt.Errorf("touch %s: %w", key, posix.ENOENT))
+		return
+	}
+	stamp := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(now.Sec))
+	stamp = binary.BigEndian.AppendUint32(stamp, now.Nsec)
+	sec, nsec := "", ""
+	if window > 0 {
+		limit := meta.TimeOf(now.Time().Add(-window))
+		sec, nsec = decimal(limit.Sec), decimal(int64(limit.Nsec))
+	}
+	t.writes = append(t.writes, "t", t.index(key), string(stamp), decimal(int64(nlink)), sec, nsec)
+	t.effects = append(t.effects, effect{kind: 't', ino: dir})
+}
+
+// RequireEmpty is decided by the commit, so it never fails at once.
+func (t *tx) RequireEmpty(dir meta.Ino) error {
+	t.require = append(t.require, "e", t.index(t.e.keys.dir(dir)))
+	return nil
+}
+
+func (t *tx) AddUsage(space, inodes int64) {
+	if space != 0 {
+		t.do("INCRBY", t.e.keys.global(keyUsedSpace), decimal(space))
+	}
+	if inodes != 0 {
+		t.do("INCRBY", t.e.keys.global(keyTotalInodes), decimal(inodes))
+	}
+}
+
+func (t *tx) AddDirStat(dir meta.Ino, d meta.DirStat) {
+	k := t.e.dirStatKeys()
+	t.writes = append(t.writes, "a", t.index(k[0]), t.index(k[1]), t.index(k[2]),
+		dir.String(), decimal(d.Inodes), decimal(d.Space), decimal(d.Length))
+}
+
+func (t *tx) SetDirStat(dir meta.Ino, s meta.DirStat) {
+	for i, key := range t.e.dirStatKeys() {
+		t.do("HSET", key, dir.String(), decimal([]int64{s.Inodes, s.Space, s.Length}[i]))
+	}
+}
+
+func (t *tx) DropDirStat(dir meta.Ino) {
+	for _, key := range t.e.dirStatKeys() {
+		t.do("HDEL", key, dir.String())
+	}
+}
+
+func (t *tx) DropDirQuota(dir meta.Ino) {
+	for _, key := range []string{keyQuota, keyQuotaSpace, keyQuotaInodes} {
+		t.do("HDEL", t.e.keys.global(key), dir.String())
+	}
+}

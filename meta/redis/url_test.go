@@ -1,0 +1,182 @@
+package redis
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"jfs/internal/testenv"
+	"jfs/meta"
+)
+
+func TestParseURL(t *testing.T) {
+	for _, c := range []struct {
+		url  string
+		want target
+	}{
+		{"redis://host", target{network: "tcp", addr: "host:6379"}},
+		{"redis://host/", target{network: "tcp", addr: "host:6379"}},
+		{"redis:///3", target{network: "tcp", addr: "localhost:6379", db: 3}},
+		{"redis://host:7000/12", target{network: "tcp", addr: "host:7000", db: 12}},
+		{"redis://:pw@host/1", target{network: "tcp", addr: "host:6379", password: "pw", db: 1}},
+		{"redis://user:p%40w@[::1]:7000/1", target{network: "tcp", addr: "[::1]:7000", user: "user", password: "p@w", db: 1}},
+		{"unix:///run/redis.sock?db=2", target{network: "unix", addr: "/run/redis.sock", db: 2}},
+		{"unix://user:pw@/run/redis.sock", target{network: "unix", addr: "/run/redis.sock", user: "user", password: "pw"}},
+	} {
+		got, err := parseURL(c.url, "")
+		if err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v", c.url, got, err)
+		}
+	}
+	if got, _ := parseURL("redis://user@host", "from outside"); got.password != "from outside" || got.user != "user" {
+		t.Errorf("password from outside: %+v", got)
+	}
+	if got, _ := parseURL("redis://:own@host", "from outside"); got.password != "own" {
+		t.Errorf("password of the URL: %+v", got)
+	}
+	got, err := parseURL("rediss://host/1?insecure-skip-verify=true", "")
+	if err != nil || got.tls == nil || !got.tls.InsecureSkipVerify || got.tls.ServerName != "host" {
+		t.Errorf("TLS: %+v, %v", got, err)
+	}
+	if got, _ := parseURL("rediss://host/1", ""); got.tls == nil || got.tls.InsecureSkipVerify {
+		t.Errorf("TLS: %+v", got)
+	}
+}
+
+func TestBadURL(t *testing.T) {
+	for u, hint := range map[string]string{
+		"redis://:se%cret@host/1":                                  "META_PASSWORD",
+		"redis://:se/cret@host/1":                                  "META_PASSWORD",
+		"redis:secret":                                             "META_PASSWORD",
+		"http://:secret@host/1":                                    "redis[s]://",
+		"redis://:secret@host/one":                                 "not a number",
+		"redis://:secret@host/-1":                                  "not a number",
+		"redis://:secret@a,b:6379/1":                               "not supported",
+		"redis://:secret@host/1?insecure-skip-verify=true":         "rediss://",
+		"redis://:secret@host/1?colour=blue":                       "colour",
+		"rediss://:secret@host/1?tls-cert-file=x":                  "both",
+		"rediss://:secret@host/1?tls-ca-cert-file=/nowhere/ca.pem": "/nowhere/ca.pem",
+		"rediss://:secret@host/1?insecure-skip-verify=perhaps":     "true or false",
+		"unix://:secret@relative/redis.sock":                       "absolute",
+	} {
+		_, err := Open(t.Context(), u, Options{})
+		if err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s: %v", u, err)
+		} else if strings.Contains(err.Error(), "cret") {
+			t.Errorf("the password is in %q", err)
+		}
+	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "redis.sock")
+	start(t, "--unixsocket", socket)
+	e := open(t, "unix://"+socket+"?db=5", Options{})
+	withDir(t, e, 1)
+	if _, ok := attrOf(t, e, 1); !ok {
+		t.Error("nothing stored")
+	}
+}
+
+// certificate writes a self-signed certificate for 127.0.0.1.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// TestTLS lets the server ask for a client certificate, behind a listener that ends TLS.
+func TestTLS(t *testing.T) {
+	cert, key := certificate(t)
+	s := start(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(pair.Leaf)
+	p := newProxyOn(t, s.addr, func(l net.Listener) net.Listener {
+		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
+	})
+	base := "rediss://" + p.Addr().String() + "/1?"
+	own := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}}
+	trusting := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}, "tls-ca-cert-file": {cert}}
+	blind := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}, "insecure-skip-verify": {""}}
+	for _, q := range []url.Values{trusting, blind} {
+		e := open(t, base+q.Encode(), Options{})
+		withDir(t, e, 1)
+	}
+	if _, err := Open(t.Context(), base+own.Encode(), Options{}); err == nil {
+		t.Error("a certificate that nobody has signed was accepted")
+	}
+}
+
+func TestConnectErrors(t *testing.T) {
+	s := start(t)
+	locked := start(t, "--requirepass", "secret")
+	cluster := start(t, "--cluster-enabled", "yes", "--databases", "1")
+	for u, hint := range map[string]string{
+		"redis://127.0.0.1:" + strings.TrimPrefix(freeAddr(t), "127.0.0.1:"): "is the server running",
+		"redis://" + s.addr + "/100000":                                      "database 100000",
+		"redis://" + locked.addr:                                             "META_PASSWORD",
+		"redis://:wrong-cret@" + locked.addr:                                 "wrong user or password",
+		"redis://somebody:wrong-cret@" + locked.addr:                         "wrong user or password",
+		"redis://" + cluster.addr:                                            "Cluster",
+	} {
+		_, err := Open(t.Context(), u, Options{})
+		if err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%s: %v", u, err)
+		} else if strings.Contains(err.Error(), "cret") {
+			t.Errorf("the password is in %q", err)
+		}
+	}
+	e := open(t, "redis://"+locked.addr, Options{Password: "secret"})
+	withDir(t, e, 1)
+	raw(t, e, "ACL", "SETUSER", "fs", "on", ">word", "~*", "+@all")
+	f := open(t, "redis://fs:word@"+locked.addr, Options{})
+	if _, ok := attrOf(t, f, meta.RootIno); !ok {
+		t.Error("a user of the ACL does not see the database")
+	}
+	// A user without the dangerous commands can work too.
+	raw(t, e, "ACL", "SETUSER", "plain", "on", ">word", "~*", "+@all", "-@dangerous", "-@admin", "-script")
+	raw(t, e, "SCRIPT", "FLUSH")
+	g := open(t, "redis://plain:word@"+locked.addr, Options{})
+	withDir(t, g, 2)
+}
+
+func freeAddr(t *testing.T) string {
+	return net.JoinHostPort("127.0.0.1", big.NewInt(int64(testenv.FreePort(t))).String())
+}

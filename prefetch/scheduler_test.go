@@ -1,0 +1,154 @@
+package prefetch_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"jfs/block"
+	"jfs/prefetch"
+)
+
+// gate is a fetch that waits for a word on each block.
+type gate struct {
+	started chan block.Key
+	word    chan error
+
+	mu   sync.Mutex
+	now  int
+	peak int
+	done []block.Key
+}
+
+func newGate() *gate { return &gate{started: make(chan block.Key, 100), word: make(chan error)} }
+
+func (g *gate) fetch(ctx context.Context, k block.Key) error {
+	g.mu.Lock()
+	g.now++
+	g.peak = max(g.peak, g.now)
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		g.now--
+		g.done = append(g.done, k)
+		g.mu.Unlock()
+	}()
+	g.started <- k
+	select {
+	case err := <-g.word:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func keys(from, n uint64) (ks []block.Key) {
+	for i := range n {
+		ks = append(ks, block.Key{Slice: from + i, Size: 1 << 20})
+	}
+	return ks
+}
+
+func TestSchedulerFetchesInOrder(t *testing.T) {
+	g := newGate()
+	s := prefetch.New(g.fetch, prefetch.Options{Concurrency: 1})
+	want := keys(1, 20)
+	s.Submit(want...)
+	for i := range want {
+		if k := <-g.started; k != want[i] {
+			t.Errorf("block %d is %v", i, k)
+		}
+		g.word <- nil
+	}
+	s.Close()
+	if got := s.Stats(); got != (prefetch.Stats{Submitted: 20, Fetched: 20}) {
+		t.Errorf("%+v", got)
+	}
+	if !slices.Equal(g.done, want) {
+		t.Errorf("fetched %v", g.done)
+	}
+}
+
+func TestSchedulerBounds(t *testing.T) {
+	g := newGate()
+	s := prefetch.New(g.fetch, prefetch.Options{MaxBytes: 6 << 20, Concurrency: 3})
+	s.Submit(keys(1, 10)...)
+	for range 3 {
+		<-g.started
+	}
+	want := prefetch.Stats{Queued: 3, Running: 3, Bytes: 6 << 20, Submitted: 10, Dropped: 4}
+	if got := s.Stats(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	s.Submit(keys(1, 6)...) // queued or running
+	want.Submitted, want.Duplicates = 16, 6
+	if got := s.Stats(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	for range 6 {
+		g.word <- nil
+	}
+	for range 3 {
+		<-g.started
+	}
+	s.Close()
+	if g.peak != 3 {
+		t.Errorf("%d fetches at a time", g.peak)
+	}
+	if got := s.Stats(); got != (prefetch.Stats{Submitted: 16, Fetched: 6, Dropped: 4, Duplicates: 6}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSchedulerLargeBlock(t *testing.T) {
+	g := newGate()
+	s := prefetch.New(g.fetch, prefetch.Options{MaxBytes: 1 << 20})
+	s.Submit(block.Key{Slice: 1, Size: 4 << 20}, block.Key{Slice: 2, Size: 1})
+	<-g.started
+	g.word <- nil
+	s.Close()
+	if got := s.Stats(); got != (prefetch.Stats{Submitted: 2, Fetched: 1, Dropped: 1}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSchedulerCancel(t *testing.T) {
+	g := newGate()
+	s := prefetch.New(g.fetch, prefetch.Options{Concurrency: 1})
+	ks := keys(1, 4)
+	s.Submit(ks...)
+	<-g.started
+	s.Cancel(ks[0], ks[1], ks[1], block.Key{Slice: 99})
+	if k := <-g.started; k != ks[2] {
+		t.Errorf("after the cancelled ones comes %v", k)
+	}
+	s.Submit(ks[1]) // a cancelled block may be wanted again
+	g.word <- nil
+	<-g.started
+	g.word <- errors.New("no luck")
+	<-g.started
+	g.word <- nil
+	s.Close()
+	if got := s.Stats(); got != (prefetch.Stats{Submitted: 5, Fetched: 2, Failed: 1, Cancelled: 2}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSchedulerClose(t *testing.T) {
+	g := newGate()
+	s := prefetch.New(g.fetch, prefetch.Options{Concurrency: 2})
+	s.Submit(keys(1, 10)...)
+	<-g.started
+	<-g.started
+	s.Close()
+	s.Submit(keys(50, 1)...)
+	s.Close()
+	if got := s.Stats(); got != (prefetch.Stats{Submitted: 11, Cancelled: 10, Dropped: 1}) {
+		t.Errorf("%+v", got)
+	}
+	if g.now != 0 {
+		t.Errorf("%d fetches still run", g.now)
+	}
+}
