@@ -1,0 +1,108 @@
+package sql
+
+import (
+	"fmt"
+
+	"jfs/meta"
+)
+
+func (r *reader) Chunk(ino meta.Ino, index uint32) ([]meta.Slice, error) {
+	var b []byte
+	ok, err := r.one(qChunk, []any{int64(ino), int64(index)}, &b)
+	if err != nil || !ok {
+		return nil, err
+	}
+	records, err := meta.DecodeSlices(b)
+	if err != nil {
+		return nil, fmt.Errorf("jfs_chunk inode %d indx %d: %w", ino, index, err)
+	}
+	return records, nil
+}
+
+func (r *reader) Chunks(ino meta.Ino, _ uint64) (indexes []uint32, err error) {
+	var index number
+	err = r.each(qChunks, []any{int64(ino)}, func() error {
+		indexes = append(indexes, uint32(index))
+		return nil
+	}, &index)
+	return indexes, err
+}
+
+func (r *reader) Refs(slice uint64, size uint32) (int64, error) {
+	var refs number
+	_, err := r.one(qRefs, []any{int64(slice), int64(size)}, &refs)
+	return int64(refs), err
+}
+
+func (r *reader) DeadSlices(limit int) (dead []meta.SliceRef, err error) {
+	var id, size number
+	err = r.each(qDeadSlices, []any{limit}, func() error {
+		dead = append(dead, meta.SliceRef{ID: uint64(id), Size: uint32(size)})
+		return nil
+	}, &id, &size)
+	return dead, err
+}
+
+func (r *reader) DelFiles(before int64, limit int) (files []meta.DelFile, err error) {
+	var ino, length, removed number
+	err = r.each(qDelFiles, []any{before, limit}, func() error {
+		files = append(files, meta.DelFile{Ino: meta.Ino(ino), Length: uint64(length), Removed: int64(removed)})
+		return nil
+	}, &ino, &length, &removed)
+	return files, err
+}
+
+func (r *reader) Usage() (space, inodes int64, err error) {
+	var name string
+	var value number
+	err = r.each(qUsage, nil, func() error {
+		if name == counterSpace {
+			space = int64(value)
+		} else {
+			inodes = int64(value)
+		}
+		return nil
+	}, &name, &value)
+	return space, inodes, err
+}
+
+func (r *reader) DirStat(dir meta.Ino) (s meta.DirStat, ok bool, err error) {
+	var length, space, inodes number
+	ok, err = r.one(qDirStat, []any{int64(dir)}, &length, &space, &inodes)
+	return meta.DirStat{Length: int64(length), Space: int64(space), Inodes: int64(inodes)}, ok, err
+}
+
+func (r *reader) Counter(name string) (int64, error) {
+	var value number
+	_, err := r.one(qCounter, []any{name}, &value)
+	return int64(value), err
+}
+
+func (r *reader) Sessions() (records []meta.SessionRecord, err error) {
+	var sid, expire number
+	var info []byte
+	err = r.each(qSessions, nil, func() error {
+		records = append(records, meta.SessionRecord{Sid: uint64(sid), Expire: int64(expire), Info: info})
+		return nil
+	}, &sid, &expire, &info)
+	return records, err
+}
+
+func (r *reader) Session(sid uint64) (meta.SessionRecord, bool, error) {
+	var expire number
+	var info []byte
+	ok, err := r.one(qSession, []any{int64(sid)}, &expire, &info)
+	if !ok {
+		return meta.SessionRecord{}, false, err
+	}
+	return meta.SessionRecord{Sid: sid, Expire: int64(expire), Info: info}, true, err
+}
+
+func (r *reader) Sustained(sid uint64) (inodes []meta.Ino, err error) {
+	var ino number
+	err = r.each(qSustained, []any{int64(sid)}, func() error {
+		inodes = append(inodes, meta.Ino(ino))
+		return nil
+	}, &ino)
+	return inodes, err
+}
