@@ -14,13 +14,12 @@ import (
 	"jfs/block"
 	"jfs/internal/bytepool"
 	"jfs/meta"
+	"jfs/upload"
 )
 
 // Uploader puts sealed blocks into the store.
 type Uploader interface {
-	// Submit takes over one reference to buf. It waits while too many uploads are under way. done is called
-	// exactly once, unless Submit itself fails, when the store has the block or it failed for good.
-	Submit(ctx context.Context, key block.Key, buf *bytepool.Buf, done func(error)) error
+	upload.Submitter
 	// Delete removes blocks whose slices were not published.
 	Delete(ctx context.Context, keys ...block.Key) error
 }
@@ -70,6 +69,8 @@ type FS struct {
 	files map[meta.Ino]*file
 	idle  *list.List // of *file without handles and without dirty data, least recently used first
 	dirty map[*file]struct{}
+
+	parents parents
 
 	ctx    context.Context // of the background work; ends when Close gives up
 	cancel context.CancelFunc

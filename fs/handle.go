@@ -19,7 +19,7 @@ type Handle struct {
 	flags int
 
 	mu       sync.Mutex // guards detector and keys
-	detector prefetch.Detector
+	detector *prefetch.Detector
 	keys     []block.Key
 }
 
@@ -77,14 +77,13 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	}
 	fl := f.get(node.Ino)
 	f.vol.Retain(node.Ino)
-	fl.observe(node.Attr, fl.stamp())
-	fl.opened(&node.Attr)
+	fl.made(&node.Attr)
 	return node, f.handle(fl, flags), nil
 }
 
 func (f *FS) handle(fl *file, flags int) *Handle {
 	h := &Handle{fs: f, file: fl, flags: flags}
-	h.detector = *prefetch.NewDetector(int64(f.blockSize), f.opt.MaxReadahead)
+	h.detector = prefetch.NewDetector(prefetch.DetectorOptions{First: int64(f.blockSize), Max: f.opt.MaxReadahead})
 	return h
 }
 

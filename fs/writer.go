@@ -201,15 +201,15 @@ func (f *file) seal(s *slice, out []outgoing, all bool) []outgoing {
 // bytes were accepted.
 func (f *file) submit(ctx context.Context, blocks []outgoing) {
 	for i, o := range blocks {
-		err := f.fs.opt.Uploader.Submit(ctx, o.key, o.buf, func(err error) { f.uploaded(o, err) })
-		switch {
-		case err == nil:
-		case ctx.Err() != nil && f.fs.ctx.Err() == nil && ctx != f.fs.ctx:
+		// The uploader takes a reference even when it does not take the block.
+		err := f.fs.opt.Uploader.Submit(ctx, o.key, o.buf.Retain(), func(err error) { f.uploaded(o, err) })
+		if err != nil && ctx.Err() != nil && f.fs.ctx.Err() == nil {
 			rest := blocks[i:]
 			f.fs.work.Go(func() { f.submit(f.fs.ctx, rest) })
 			return
-		default:
-			o.buf.Release()
+		}
+		o.buf.Release()
+		if err != nil {
 			f.uploaded(o, err)
 		}
 	}
@@ -380,7 +380,7 @@ func (f *file) publish(batch []*slice) error {
 		f.dropViews() // the attribute before the change is not known
 	}
 	for _, w := range c.Slices {
-		if view, ok := f.views[w.Index]; ok {
+		if view, ok := f.views[w.Index]; ok || f.fresh {
 			f.views[w.Index] = meta.View(append(view[:len(view):len(view)], w.Slice))
 		}
 	}

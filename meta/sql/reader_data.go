@@ -28,10 +28,17 @@ func (r *reader) Chunks(ino meta.Ino, _ uint64) (indexes []uint32, err error) {
 	return indexes, err
 }
 
-func (r *reader) Refs(slice uint64, size uint32) (int64, error) {
-	var refs number
-	_, err := r.one(qRefs, []any{int64(slice), int64(size)}, &refs)
-	return int64(refs), err
+// Refs asks for one slice after the other: SQLite has no round trips to save.
+func (r *reader) Refs(slices []meta.SliceRef) ([]int64, error) {
+	refs := make([]int64, len(slices))
+	for i, s := range slices {
+		var n number
+		if _, err := r.one(qRefs, []any{int64(s.ID), int64(s.Size)}, &n); err != nil {
+			return nil, err
+		}
+		refs[i] = int64(n)
+	}
+	return refs, nil
 }
 
 func (r *reader) DeadSlices(limit int) (dead []meta.SliceRef, err error) {
@@ -66,10 +73,20 @@ func (r *reader) Usage() (space, inodes int64, err error) {
 	return space, inodes, err
 }
 
-func (r *reader) DirStat(dir meta.Ino) (s meta.DirStat, ok bool, err error) {
-	var length, space, inodes number
-	ok, err = r.one(qDirStat, []any{int64(dir)}, &length, &space, &inodes)
-	return meta.DirStat{Length: int64(length), Space: int64(space), Inodes: int64(inodes)}, ok, err
+// DirStats asks for one directory after the other, as Refs.
+func (r *reader) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
+	stats := make(map[meta.Ino]meta.DirStat, len(dirs))
+	for _, dir := range dirs {
+		var length, space, inodes number
+		ok, err := r.one(qDirStat, []any{int64(dir)}, &length, &space, &inodes)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			stats[dir] = meta.DirStat{Length: int64(length), Space: int64(space), Inodes: int64(inodes)}
+		}
+	}
+	return stats, nil
 }
 
 func (r *reader) Counter(name string) (int64, error) {

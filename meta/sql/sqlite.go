@@ -29,7 +29,9 @@ func sqlite() *dialect {
 			return "BLOB"
 		},
 		quote: quote,
-		bind:  func(text string) string { return text },
+		// SQLite looks at the value of a bare parameter to estimate how many rows it finds, and for that
+		// parses and plans the statement anew each time it is bound. A + in front of it changes nothing else.
+		bind: func(text string) string { return strings.ReplaceAll(text, "?", "+?") },
 		upsert: func(table, keys, cols, set string) string {
 			return "INSERT INTO " + table + " (" + cols + ") VALUES " + placeholders(strings.Count(cols, ",")+1) +
 				" ON CONFLICT (" + keys + ") DO UPDATE SET " + set

@@ -12,7 +12,6 @@ const (
 	qSetCounter
 	qCounters
 	qUsage
-	qAddUsage
 	qAddCounter
 	qNode
 	qNewNode
@@ -89,9 +88,7 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qSetCounter: {"write counter", d.upsert("@counter", "name", "name, value", "value = "+ex("value"))},
 		qCounters:   {"count counters", "SELECT count(*) FROM @counter"},
 		qUsage:      {"read usage", "SELECT name, value FROM @counter WHERE name IN ('usedSpace', 'totalInodes')"},
-		qAddUsage: {"add usage", "UPDATE @counter SET value = value + CASE name WHEN 'usedSpace' THEN ? ELSE ? END" +
-			" WHERE name IN ('usedSpace', 'totalInodes')"},
-		qAddCounter: {"add to counter", d.upsert("@counter", "name", "name, value", "value = @counter.value + "+ex("value"))},
+		qAddCounter: {"add to counter", "UPDATE @counter SET value = value + ? WHERE name = ?"},
 
 		qNode:     {"read inode", "SELECT " + node + " FROM @node WHERE inode = ?"},
 		qNewNode:  {"insert inode", "INSERT INTO @node (inode, " + node + ") VALUES " + placeholders(numNodeCols+1)},

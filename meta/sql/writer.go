@@ -156,7 +156,6 @@ func (w *writer) tryBegin() error {
 // run runs the functions of what waits, and their writes.
 func (w *writer) run() error {
 	start := time.Now()
-	wrote := false
 	var space, inodes int64
 	for len(w.group) < maxGroup {
 		r := w.next(len(w.group))
@@ -173,7 +172,6 @@ func (w *writer) run() error {
 				return r.err
 			}
 			space, inodes = space+t.space, inodes+t.inodes
-			wrote = wrote || len(t.ops) > 0
 		}
 		if t.broken != nil {
 			return t.broken
@@ -182,26 +180,20 @@ func (w *writer) run() error {
 			break
 		}
 	}
-	if space == 0 && inodes == 0 {
-		return nil
-	}
 	return w.meaning(w.addUsage(space, inodes))
 }
 
 // addUsage adds to the counters what the group changed.
 func (w *writer) addUsage(space, inodes int64) error {
-	n, err := w.c.exec(qAddUsage, space, inodes)
-	if err != nil || n == 2 {
-		return err
-	}
-	// n rows were there and have got theirs.
 	for _, c := range [...]struct {
 		name  string
 		delta int64
 	}{{counterSpace, space}, {counterInodes, inodes}} {
-		var value number
-		ok, err := w.c.one(qCounter, []any{c.name}, &value)
-		if err == nil && !ok {
+		if c.delta == 0 {
+			continue
+		}
+		n, err := w.c.exec(qAddCounter, c.delta, c.name)
+		if err == nil && n == 0 {
 			_, err = w.c.exec(qSetCounter, c.name, c.delta)
 		}
 		if err != nil {

@@ -141,11 +141,15 @@ func sorted(keys []string) []string {
 	return keys
 }
 
-// pattern is n bytes that differ from place to place.
+// pattern is n bytes that repeat only after a prime number, so that no block of them is like the next.
 func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i*31) ^ byte(i>>8) ^ byte(i>>16)
+	unit := make([]byte, min(n, 65521))
+	for i := range unit {
+		unit[i] = byte(i*31) ^ byte(i>>8)
+	}
+	b := make([]byte, 0, n)
+	for len(b) < n {
+		b = append(b, unit[:min(len(unit), n-len(b))]...)
 	}
 	return b
 }

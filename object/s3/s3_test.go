@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"jfs/internal/testenv"
 	"jfs/object"
@@ -45,10 +48,13 @@ func TestManyPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 1100 // more than one answer of the server holds
+	var g errgroup.Group
+	g.SetLimit(16)
 	for i := range n {
-		if err := s.Put(t.Context(), fmt.Sprintf("k/%05d", i), strings.NewReader("x")); err != nil {
-			t.Fatal(err)
-		}
+		g.Go(func() error { return s.Put(t.Context(), fmt.Sprintf("k/%05d", i), strings.NewReader("x")) })
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	infos, more, err := s.List(t.Context(), "k/", "", n-1)
 	if err != nil || !more || len(infos) != n-1 || infos[n-2].Key != fmt.Sprintf("k/%05d", n-2) {
@@ -96,7 +102,6 @@ func TestAnswersOfAServer(t *testing.T) {
 				t.Errorf("%s: %s: %q", name, op, text)
 			}
 		}
-		t.Logf("%s: %v", name, putErr)
 	}
 }
 
@@ -133,7 +138,25 @@ func TestUnreachableServerFailsInTime(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), closed[:len(closed)-len("/bucket")]) {
 		t.Errorf("got %v", err)
 	}
-	t.Log(err)
+}
+
+func TestSilentServerFailsInTime(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := object.Retry(open(t, s3.Options{Bucket: "http://" + l.Addr().String() + "/bucket", AccessKey: "a", SecretKey: "b"}), object.RetryOptions{
+		Attempts: 2, GetTimeout: 20 * time.Millisecond, PutTimeout: 20 * time.Millisecond,
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	})
+	_, getErr := s.Get(t.Context(), "key", 0, -1)
+	putErr := s.Put(t.Context(), "key", strings.NewReader("data"))
+	for _, err := range []error{getErr, putErr} {
+		if !errors.Is(err, object.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	}
 }
 
 func TestNewRefuses(t *testing.T) {
