@@ -23,6 +23,8 @@ type app struct {
 	getenv   func(string) string
 	log      *slog.Logger
 	global   globalOptions
+	fstab    string      // file that --update-fstab changes
+	helper   string      // link by which mount(8) finds this program
 	tell     func(error) // told why the program ends, by whoever waits for it; nil: nobody waits
 }
 
@@ -53,7 +55,7 @@ func globalFlags() table[globalOptions] {
 }
 
 func newApp(out, err io.Writer, getenv func(string) string) *app {
-	a := &app{out: out, err: err, getenv: getenv}
+	a := &app{out: out, err: err, getenv: getenv, fstab: fstabFile, helper: helperLink}
 	a.log = slog.New(logging.New(err, logging.Options{PID: os.Getpid()}))
 	return a
 }
