@@ -37,7 +37,7 @@ type Memory struct {
 	shards [memoryShards]memoryShard
 
 	mu     sync.RWMutex // held for reading around each call of policy, which must not be called once closed
-	closed bool
+	closed atomic.Bool  // set with mu held
 	policy *ristretto.Cache[uint64, *memoryItem]
 
 	counters
@@ -62,7 +62,7 @@ type memoryItem struct {
 func NewMemory(maxBytes int64) (*Memory, error) {
 	m := &Memory{max: max(maxBytes, 0), pool: bytepool.New(0)}
 	if m.max == 0 {
-		m.closed = true
+		m.closed.Store(true)
 		return m, nil
 	}
 	for i := range m.shards {
@@ -120,7 +120,7 @@ func (m *Memory) Has(key block.Key) bool {
 
 // Put implements Tier with a copy, so that the tier does not eat the budget that buf belongs to.
 func (m *Memory) Put(key block.Key, buf *bytepool.Buf) {
-	if len(buf.B) != int(key.Size) || !m.open() || m.Has(key) {
+	if len(buf.B) != int(key.Size) || m.closed.Load() || m.Has(key) {
 		return
 	}
 	own := m.pool.TryGet(len(buf.B))
@@ -131,7 +131,7 @@ func (m *Memory) Put(key block.Key, buf *bytepool.Buf) {
 
 // Adopt is Put without the copy, for a buffer that belongs to no shared budget and is never written again.
 func (m *Memory) Adopt(key block.Key, buf *bytepool.Buf) {
-	if len(buf.B) != int(key.Size) || !m.open() {
+	if len(buf.B) != int(key.Size) || m.closed.Load() {
 		return
 	}
 	item := &memoryItem{key: key, hash: hashKey(key, 0), cost: int64(cap(buf.B))}
@@ -155,7 +155,7 @@ func (m *Memory) Adopt(key block.Key, buf *bytepool.Buf) {
 
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.closed || !m.policy.Set(item.hash, item, item.cost) {
+	if m.closed.Load() || !m.policy.Set(item.hash, item, item.cost) {
 		m.drops.Add(1)
 		m.exit(item)
 		return
@@ -179,7 +179,7 @@ func (m *Memory) Remove(key block.Key) {
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if !m.closed {
+	if !m.closed.Load() {
 		m.policy.Del(hash)
 	}
 }
@@ -188,7 +188,7 @@ func (m *Memory) Remove(key block.Key) {
 func (m *Memory) Flush() {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if !m.closed {
+	if !m.closed.Load() {
 		m.policy.Wait()
 	}
 }
@@ -203,19 +203,12 @@ func (m *Memory) Stats() Stats {
 // Close implements Tier.
 func (m *Memory) Close() error {
 	m.mu.Lock()
-	closed := m.closed
-	m.closed = true
+	closed := m.closed.Swap(true)
 	m.mu.Unlock()
 	if !closed {
 		m.policy.Close() // not under mu: its goroutine may be in a callback that wants it
 	}
 	return nil
-}
-
-func (m *Memory) open() bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return !m.closed
 }
 
 func (m *Memory) shard(hash uint64) *memoryShard { return &m.shards[hash%memoryShards] }
@@ -233,28 +226,30 @@ func (m *Memory) acquire(key block.Key) (*memoryItem, *bytepool.Buf) {
 	return item, item.buf.Retain()
 }
 
-// used tells the policy of a use, once for each pass over a block and not at all for the first: thirty-two
-// small reads of a file read once must not outweigh a block that comes back every minute, and a new block
-// must find others as little used as itself to replace.
+// used tells the policy of a use: once for each pass over a block, because thirty-two small reads of a file
+// read once must not outweigh a block that comes back every minute. The pass that follows a load is counted
+// when the block leaves (see evicted and rejected): the policy hears of uses too late for the block at hand,
+// so residents that were used once would keep out every new block if their use counted before its own does.
 func (m *Memory) used(item *memoryItem, off int64) {
 	if off > item.last.Swap(off) {
 		return
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if !m.closed {
+	if !m.closed.Load() {
 		m.policy.Get(item.hash)
 	}
 }
 
+// evicted and rejected run in the policy's own goroutine, which Close stops before anything else; taking mu
+// in them could wait for Close. While the policy closes it must not be asked: it holds its locks then.
 func (m *Memory) evicted(i *ristretto.Item[*memoryItem]) {
-	if i.Value != nil {
+	if i.Value != nil && !m.closed.Load() {
 		m.evictions.Add(1)
+		m.policy.Get(i.Key)
 	}
 }
 
-// rejected counts the attempt as a use, so that a block which is wanted again and again gets in. It runs in
-// the policy's own goroutine, which Close stops before anything else: taking mu here could wait for Close.
 func (m *Memory) rejected(i *ristretto.Item[*memoryItem]) {
 	m.drops.Add(1)
 	m.policy.Get(i.Key)

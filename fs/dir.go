@@ -106,6 +106,10 @@ func (d *Dir) dot(ctx context.Context, off uint64) (meta.Dirent, error) {
 	if d.ino == d.fs.opt.Root {
 		return e, nil
 	}
+	if parent, ok := d.fs.parents.get(d.ino); ok {
+		e.Ino = parent
+		return e, nil
+	}
 	a, err := d.fs.vol.GetAttr(ctx, d.ino)
 	if err != nil {
 		return e, err

@@ -24,6 +24,7 @@ type file struct {
 	commits uint64                  // own changes of attr; an attribute that was read before one is not newer
 	gen     uint64                  // grows whenever views are dropped
 	views   map[uint32][]meta.Slice // what is seen of published chunks, true for attr
+	fresh   bool                    // made by this mount: chunks that are not in views are empty
 	pages   version                 // state that the pages in the kernel's cache belong to
 
 	pending []*slice          // slices that are not published, in the order in which they were begun
@@ -81,6 +82,7 @@ func (f *file) overlay(a meta.Attr) meta.Attr {
 // dropViews forgets the chunk lists. f.mu is held.
 func (f *file) dropViews() {
 	f.gen++
+	f.fresh = false
 	clear(f.views)
 }
 
@@ -113,6 +115,13 @@ func (f *file) opened(a *meta.Attr) (keep bool) {
 	keep = f.pages == v || len(f.pending) > 0 && f.pages == versionOf(&f.attr)
 	f.pages = v
 	return keep
+}
+
+// made takes over the attribute of an inode that this mount has just made.
+func (f *file) made(a *meta.Attr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attr, f.known, f.fresh, f.pages = *a, true, true, versionOf(a)
 }
 
 // truncate sets the length.

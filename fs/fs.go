@@ -70,6 +70,8 @@ type FS struct {
 	idle  *list.List // of *file without handles and without dirty data, least recently used first
 	dirty map[*file]struct{}
 
+	parents parents
+
 	ctx    context.Context // of the background work; ends when Close gives up
 	cancel context.CancelFunc
 	kick   chan struct{} // memory is short

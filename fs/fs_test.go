@@ -32,6 +32,8 @@ type rig struct {
 	t       *testing.T
 	kv      tkv.Store
 	objects object.Store
+
+	maxDeletes int
 }
 
 func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
@@ -51,14 +53,23 @@ func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
 // mount makes a client with a memory budget of its own.
 func (r *rig) mount(budget int64) *FS {
 	r.t.Helper()
+	eng := tkv.New(r.kv, tkv.Options{})
+	r.t.Cleanup(func() { _ = eng.Close() })
+	return r.mountOn(eng, budget)
+}
+
+func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
+	r.t.Helper()
+	if r.objects == nil {
+		r.objects = mem.New()
+	}
 	ctx := context.WithoutCancel(r.t.Context())
 	pool := bytepool.New(budget)
 	store := block.New(r.objects, block.Options{BlockSize: testBlock, Pool: pool})
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
 	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
-	eng := tkv.New(r.kv, tkv.Options{})
-	v, err := meta.Open(ctx, eng, meta.Options{FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
+	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
 		var keys []block.Key
 		for i := range block.Count(size, testBlock) {
 			keys = append(keys, block.KeyAt(id, size, i, testBlock))
@@ -73,7 +84,7 @@ func (r *rig) mount(budget int64) *FS {
 	}
 	f := New(v, Options{Blocks: tiers, Uploader: up, Prefetch: ahead, Pool: pool, Stall: 10 * time.Second})
 	r.t.Cleanup(func() {
-		errs := []error{f.Close(ctx), up.Close(ctx), ahead.Close(), v.Close(ctx), tiers.Close(), store.Close(), eng.Close()}
+		errs := []error{f.Close(ctx), up.Close(ctx), ahead.Close(), v.Close(ctx), tiers.Close(), store.Close()}
 		if err := errors.Join(errs...); err != nil {
 			r.t.Errorf("close: %v", err)
 		}

@@ -77,8 +77,7 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	}
 	fl := f.get(node.Ino)
 	f.vol.Retain(node.Ino)
-	fl.observe(node.Attr, fl.stamp())
-	fl.opened(&node.Attr)
+	fl.made(&node.Attr)
 	return node, f.handle(fl, flags), nil
 }
 

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"sync"
 
 	"jfs/internal/posix"
 	"jfs/meta"
@@ -39,7 +40,35 @@ func (f *FS) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	if err != nil {
 		return Inode{}, err
 	}
+	if a.Type == meta.TypeDirectory {
+		f.parents.learn(ino, dir)
+	}
 	return Inode{ino, f.local(ino, a)}, nil
+}
+
+// parents remembers in which directories directories were found, for the number that listings show for "..": the
+// kernel finds the way up by itself, so it does no harm that a number may be old or missing.
+type parents struct {
+	mu sync.Mutex // guards of
+	of map[meta.Ino]meta.Ino
+}
+
+const parentsMost = 10_000
+
+func (p *parents) learn(dir, parent meta.Ino) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.of == nil || len(p.of) >= parentsMost {
+		p.of = map[meta.Ino]meta.Ino{}
+	}
+	p.of[dir] = parent
+}
+
+func (p *parents) get(dir meta.Ino) (meta.Ino, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parent, ok := p.of[dir]
+	return parent, ok
 }
 
 func (f *FS) inode(ctx context.Context, ino meta.Ino) (Inode, error) {

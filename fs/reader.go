@@ -137,6 +137,7 @@ func (f *file) loadView(ctx context.Context, index uint32) error {
 	for {
 		f.mu.RLock()
 		_, ok := f.views[index]
+		ok = ok || f.fresh
 		gen := f.gen
 		f.mu.RUnlock()
 		if ok {

@@ -380,7 +380,7 @@ func (f *file) publish(batch []*slice) error {
 		f.dropViews() // the attribute before the change is not known
 	}
 	for _, w := range c.Slices {
-		if view, ok := f.views[w.Index]; ok {
+		if view, ok := f.views[w.Index]; ok || f.fresh {
 			f.views[w.Index] = meta.View(append(view[:len(view):len(view)], w.Slice))
 		}
 	}

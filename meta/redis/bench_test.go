@@ -76,38 +76,45 @@ func BenchmarkEngine(b *testing.B) {
 
 // BenchmarkConnections compares ways to share connections: the trips are the same, their cost is not.
 func BenchmarkConnections(b *testing.B) {
-	s := start(b)
-	t, err := parseURL(s.empty(), "")
+	url := start(b).empty()
+	t, err := parseURL(url, "")
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, goroutines := range []int{1, 8} {
-		for _, mode := range []string{"auto", "always", "pool"} {
-			for _, multiplex := range []int{-1, 1, 2} {
-				b.Run(fmt.Sprintf("%s/connections=%d/goroutines=%d", mode, 1<<max(multiplex, 0), goroutines), func(b *testing.B) {
-					o := t.options(context.Background(), Options{}.withDefaults())
-					o.PipelineMultiplex = multiplex
-					o.AlwaysPipelining = mode == "always"
-					o.DisableAutoPipelining = mode == "pool"
-					benchConnection(b, o, goroutines)
+	build := newScript("return redis.call('GET', KEYS[1])").byText
+	for _, goroutines := range []int{1, 2, 8, 32} {
+		for _, mode := range []string{"engine", "auto", "always", "pool"} {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", mode, goroutines), func(b *testing.B) {
+				if mode == "engine" {
+					c := open(b, url, Options{}).client
+					inParallel(b, goroutines, func() error {
+						_, err := c.query1(context.Background(), func(b rueidis.Builder) rueidis.Completed {
+							return build(b, []string{"k"}, nil)
+						})
+						return err
+					})
+					return
+				}
+				o := t.options(Options{}.withDefaults())
+				o.AlwaysPipelining = mode == "always"
+				o.DisableAutoPipelining = mode == "pool"
+				c, err := rueidis.NewClient(o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer c.Close()
+				inParallel(b, goroutines, func() error {
+					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+					defer cancel()
+					return c.Do(ctx, build(c.B(), []string{"k"}, nil)).NonRedisError()
 				})
-			}
+			})
 		}
 	}
 }
 
-func benchConnection(b *testing.B, o rueidis.ClientOption, goroutines int) {
-	c, err := rueidis.NewClient(o)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	defer cancel()
-	script := newScript("return redis.call('GET', KEYS[1])")
-	if err := c.Do(ctx, script.byText(c.B(), []string{"k"}, nil)).Error(); err != nil && !rueidis.IsRedisNil(err) {
-		b.Fatal(err)
-	}
+// inParallel does b.N times something, in so many goroutines together.
+func inParallel(b *testing.B, goroutines int, do func() error) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	var wg sync.WaitGroup
@@ -115,7 +122,7 @@ func benchConnection(b *testing.B, o rueidis.ClientOption, goroutines int) {
 	for range goroutines {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 {
-				if err := c.Do(ctx, script.bySum(c.B(), []string{"k"}, nil)).NonRedisError(); err != nil {
+				if err := do(); err != nil {
 					b.Error(err)
 					return
 				}

@@ -18,48 +18,76 @@ import (
 // that is well answers much sooner; then an interrupted application learns what became of its change.
 const cancelGrace = time.Second
 
-// client is a connection to the server that counts round trips and bounds each in time.
+// client is the connections to a server. It counts round trips and bounds each in time.
 type client struct {
-	rueidis.Client
-	timeout time.Duration
-	onTrip  func(commands int)
+	rueidis.Client         // for whoever comes while the direct connection is in use: pipelined connections
+	direct         *direct // for one caller at a time
+	timeout        time.Duration
+	onTrip         func(commands int)
 }
+
+// idleTest is the time after which the system tests an idle connection.
+const idleTest = 15 * time.Second
 
 // dial connects. It returns when ctx ends, at the latest after a few times o.DialTimeout.
 func dial(ctx context.Context, t target, o Options) (*client, error) {
 	// The context of Open ends the dialling of Open only; later connections have their own.
-	opening, opened := context.WithCancel(ctx)
-	defer opened()
-	c, err := rueidis.NewClient(t.options(opening, o))
+	var opened atomic.Bool
+	defer opened.Store(true)
+	shared := t.options(o)
+	// A goroutine that always reads sees at once that a connection has ended, instead of at the next change,
+	// whose outcome would then be unknown.
+	shared.AlwaysPipelining = true
+	shared.DialCtxFn = func(own context.Context, _ string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		if !opened.Load() {
+			own = ctx
+		}
+		return t.dial(own, o, func(net.Conn) {})
+	}
+	c, err := newClient(t, shared)
+	if err != nil {
+		return nil, err
+	}
+	d := &direct{user: ctx}
+	own := t.options(o)
+	own.PipelineMultiplex = -1 // one connection
+	own.Dialer.KeepAlive = -1  // no PING of the client's own, which would need its goroutines
+	own.ConnWriteTimeout *= 2  // each trip has a deadline that is earlier
+	own.DialCtxFn = func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
+		return d.dial(func(ctx context.Context, made func(net.Conn)) (net.Conn, error) { return t.dial(ctx, o, made) })
+	}
+	if d.client, err = newClient(t, own); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &client{Client: c, direct: d, timeout: o.Timeout, onTrip: o.OnTrip}, nil
+}
+
+func newClient(t target, o rueidis.ClientOption) (rueidis.Client, error) {
+	c, err := rueidis.NewClient(o)
 	if err != nil {
 		if c != nil {
 			c.Close()
 		}
 		return nil, connectError(t, err)
 	}
-	return &client{Client: c, timeout: o.Timeout, onTrip: o.OnTrip}, nil
+	return c, nil
 }
 
-// options says how to connect. The first connection is made under the context opening.
-func (t target) options(opening context.Context, o Options) rueidis.ClientOption {
-	var dialled atomic.Bool
+// Close ends all connections.
+func (c *client) Close() {
+	c.direct.client.Close()
+	c.Client.Close()
+}
+
+// options says how to connect.
+func (t target) options(o Options) rueidis.ClientOption {
 	return rueidis.ClientOption{
-		InitAddress: []string{t.addr},
-		Username:    t.user,
-		Password:    t.password,
-		SelectDB:    t.db,
-		TLSConfig:   t.tls,
-		// KeepAlive also is the time after which an idle connection is tested.
-		Dialer: net.Dialer{Timeout: o.DialTimeout, KeepAlive: o.Timeout},
-		DialCtxFn: func(ctx context.Context, addr string, d *net.Dialer, tc *tls.Config) (net.Conn, error) {
-			if !dialled.Swap(true) {
-				ctx = opening
-			}
-			if tc != nil {
-				return (&tls.Dialer{NetDialer: d, Config: tc}).DialContext(ctx, t.network, addr)
-			}
-			return d.DialContext(ctx, t.network, addr)
-		},
+		InitAddress:         []string{t.addr},
+		Username:            t.user,
+		Password:            t.password,
+		SelectDB:            t.db,
+		Dialer:              net.Dialer{Timeout: o.DialTimeout, KeepAlive: o.Timeout},
 		ConnWriteTimeout:    o.Timeout,
 		ReadBufferEachConn:  64 << 10,
 		WriteBufferEachConn: 64 << 10,
@@ -68,10 +96,30 @@ func (t target) options(opening context.Context, o Options) rueidis.ClientOption
 		// A change must never be sent twice without our knowing; reads are repeated by query.
 		DisableRetry: true,
 		DisableCache: true,
-		// A goroutine that always reads sees at once that a connection has ended, instead of at the next
-		// change, whose outcome would then be unknown.
-		AlwaysPipelining: true,
 	}
+}
+
+// dialFunc makes a connection and shows the socket before anything is sent.
+type dialFunc func(ctx context.Context, made func(net.Conn)) (net.Conn, error)
+
+func (t target) dial(ctx context.Context, o Options, made func(net.Conn)) (net.Conn, error) {
+	d := net.Dialer{Timeout: o.DialTimeout, KeepAlive: idleTest}
+	c, err := d.DialContext(ctx, t.network, t.addr)
+	if err != nil {
+		return nil, err
+	}
+	made(c)
+	if t.tls == nil {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+	defer cancel()
+	s := tls.Client(c, t.tls)
+	if err := s.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // connectError adds what to do to the errors of a first connection.
@@ -127,6 +175,9 @@ func (c *client) query1(ctx context.Context, build func(rueidis.Builder) rueidis
 func (c *client) trip(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
 	if c.onTrip != nil {
 		c.onTrip(len(cmds))
+	}
+	if out := c.direct.try(ctx, c.timeout, cmds); out != nil {
+		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

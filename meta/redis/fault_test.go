@@ -17,10 +17,24 @@ import (
 	"jfs/meta"
 )
 
+// bothWays runs a test over the direct connection and over the shared ones.
+func bothWays(t *testing.T, test func(t *testing.T, open func(url string, o Options) *Engine)) {
+	t.Run("direct", func(t *testing.T) {
+		test(t, func(url string, o Options) *Engine { return open(t, url, o) })
+	})
+	t.Run("shared", func(t *testing.T) {
+		test(t, func(url string, o Options) *Engine {
+			e := open(t, url, o)
+			e.client.direct.mu.Lock() // somebody else has it
+			return e
+		})
+	})
+}
+
 // proxy stands between an engine and a server and can lose answers.
 type proxy struct {
 	net.Listener
-	lose atomic.Bool // the next answer is not passed on; the connection ends instead
+	lose atomic.Bool // the next answer, but none to a first command, is not passed on; the connection ends instead
 	mute atomic.Bool // answers are swallowed and the connection stays
 	wg   sync.WaitGroup
 }
@@ -58,9 +72,9 @@ func newProxyOn(t *testing.T, to string, on func(net.Listener) net.Listener) *pr
 
 func (p *proxy) answers(c, s net.Conn) {
 	buf := make([]byte, 64<<10)
-	for {
+	for first := true; ; first = false {
 		n, err := s.Read(buf)
-		if err != nil || p.lose.CompareAndSwap(true, false) {
+		if err != nil || !first && p.lose.CompareAndSwap(true, false) {
 			return
 		}
 		if p.mute.Load() {
@@ -74,11 +88,13 @@ func (p *proxy) answers(c, s net.Conn) {
 
 func (p *proxy) url() string { return fmt.Sprintf("redis://%s/0", p.Addr()) }
 
-func TestLostAnswer(t *testing.T) {
+func TestLostAnswer(t *testing.T) { bothWays(t, testLostAnswer) }
+
+func testLostAnswer(t *testing.T, open func(string, Options) *Engine) {
 	s := start(t)
 	p := newProxy(t, s.addr)
 	var count trips
-	e := open(t, p.url(), count.options())
+	e := open(p.url(), count.options())
 	set := func() error {
 		return e.Update(t.Context(), meta.Want{}, func(tx meta.Tx) error { tx.SetSymlink(1, "x"); tx.AddUsage(1, 1); return nil })
 	}
@@ -112,10 +128,12 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-func TestSilentServer(t *testing.T) {
+func TestSilentServer(t *testing.T) { bothWays(t, testSilentServer) }
+
+func testSilentServer(t *testing.T, open func(string, Options) *Engine) {
 	s := start(t)
 	p := newProxy(t, s.addr)
-	e := open(t, p.url(), Options{})
+	e := open(p.url(), Options{})
 	p.mute.Store(true)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -146,8 +164,10 @@ func TestSilentServer(t *testing.T) {
 }
 
 // TestCancelledCommit cancels a commit that the server then answers.
-func TestCancelledCommit(t *testing.T) {
-	e := open(t, start(t).empty(), Options{})
+func TestCancelledCommit(t *testing.T) { bothWays(t, testCancelledCommit) }
+
+func testCancelledCommit(t *testing.T, open func(string, Options) *Engine) {
+	e := open(start(t).empty(), Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	e.client.onTrip = func(int) { cancel() }
 	if err := e.Update(ctx, meta.Want{}, func(tx meta.Tx) error { tx.SetCounter("c", 1); return nil }); err != nil {
@@ -162,9 +182,11 @@ func TestCancelledCommit(t *testing.T) {
 	}
 }
 
-func TestServerRestart(t *testing.T) {
+func TestServerRestart(t *testing.T) { bothWays(t, testServerRestart) }
+
+func testServerRestart(t *testing.T, open func(string, Options) *Engine) {
 	s := testenv.StartRedis(t)
-	e := open(t, "redis://"+s.Addr, Options{})
+	e := open("redis://"+s.Addr, Options{})
 	set := func(v int64) error {
 		return e.Update(t.Context(), meta.Want{}, func(tx meta.Tx) error { tx.SetCounter("c", v); return nil })
 	}
@@ -173,10 +195,17 @@ func TestServerRestart(t *testing.T) {
 	}
 	s.Kill()
 	e.pause = func(context.Context, int) error { return nil }
-	if err := set(2); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	err := set(2)
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("commit without a server: %v", err)
 	}
-	err := set(2)
+	if e.client.direct.mu.TryLock() { // it tests a connection before it sends a change
+		e.client.direct.mu.Unlock()
+		if errors.Is(err, meta.ErrUnknown) {
+			t.Errorf("commit on a connection that had ended: %v", err)
+		}
+	}
+	err = set(2)
 	if err == nil || errors.Is(err, meta.ErrUnknown) {
 		t.Errorf("commit without a server and a connection: %v", err)
 	}
@@ -189,10 +218,12 @@ func TestServerRestart(t *testing.T) {
 	}
 }
 
-func TestUnknownScripts(t *testing.T) {
+func TestUnknownScripts(t *testing.T) { bothWays(t, testUnknownScripts) }
+
+func testUnknownScripts(t *testing.T, open func(string, Options) *Engine) {
 	var count trips
 	s := start(t)
-	e := open(t, s.empty(), count.options())
+	e := open(s.empty(), count.options())
 	withDir(t, e, 1)
 	raw(t, e, "SCRIPT", "FLUSH")
 	n := count.during(func() {

@@ -192,55 +192,27 @@ func (t *tx) Parents(ino meta.Ino) (map[meta.Ino]int64, error) {
 }
 
 func (t *tx) Refs(slices []meta.SliceRef) ([]int64, error) {
-	key := t.e.keys.global(keySliceRef)
-	var missing []ref
-	for _, s := range slices {
-		if r := (ref{kindField, key, sliceField(s.ID, s.Size)}); t.reads[r] == nil {
-			missing = append(missing, r)
-		}
+	fields := make([]ref, len(slices))
+	for i, s := range slices {
+		fields[i] = ref{kindField, t.e.keys.global(keySliceRef), sliceField(s.ID, s.Size)}
 	}
-	if err := t.fetchFields(missing); err != nil {
+	if err := t.fetchAll(fields...); err != nil {
 		return nil, err
 	}
 	out := make([]int64, len(slices))
-	for i, s := range slices {
-		r := t.look(t.reads[ref{kindField, key, sliceField(s.ID, s.Size)}], promiseAll)
+	for i, f := range fields {
+		r := t.look(t.reads[f], promiseAll)
 		if !r.ok {
 			out[i] = 1
 			continue
 		}
 		n, err := strconv.ParseInt(r.raw, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("key %s, field %s: %w: %q references", r.key, r.field, meta.ErrCorrupt, r.raw)
+			return nil, t.fail(fmt.Errorf("key %s, field %s: %w: %q references", r.key, r.field, meta.ErrCorrupt, r.raw))
 		}
 		out[i] = n + 1
 	}
 	return out, nil
-}
-
-// fetchFields gets fields of hashes in one trip.
-func (t *tx) fetchFields(refs []ref) error {
-	if len(refs) == 0 {
-		return nil
-	}
-	out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
-		cmds := make([]rueidis.Completed, 0, len(refs))
-		for _, r := range refs {
-			cmds = append(cmds, b.Hget().Key(r.key).Field(r.field).Build())
-		}
-		return cmds
-	})
-	if err != nil {
-		return t.fail(fmt.Errorf("load %d fields: %w", len(refs), err))
-	}
-	for i, r := range refs {
-		raw, err := out[i].ToString()
-		if err != nil && !rueidis.IsRedisNil(err) {
-			return t.fail(fmt.Errorf("load field %s of %s: %w", r.field, r.key, err))
-		}
-		t.add(&read{ref: r, ok: err == nil, raw: raw})
-	}
-	return nil
 }
 
 func (t *tx) Counter(name string) (int64, error) {

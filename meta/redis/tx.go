@@ -70,8 +70,11 @@ func (t *tx) SetSetting(json []byte) { t.do("SET", t.e.keys.global(keySetting), 
 func (t *tx) SetCounter(name string, v int64) { t.do("SET", t.e.keys.global(name), decimal(v)) }
 
 func (t *tx) SetAttr(ino meta.Ino, a *meta.Attr) {
-	raw := string(meta.EncodeAttr(a))
-	t.do("SET", t.e.keys.attr(ino), raw)
+	raw, key := string(meta.EncodeAttr(a)), t.e.keys.attr(ino)
+	if r := t.reads[ref{kindString, key, ""}]; r != nil && r.promise == promisePerm {
+		r.promise = promiseAll // the whole record is replaced, so the whole has to be as it was read
+	}
+	t.do("SET", key, raw)
 	t.effects = append(t.effects, effect{kind: 'a', ino: ino, raw: raw})
 }
 
