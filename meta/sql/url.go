@@ -37,9 +37,15 @@ var prefixPattern = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 func parseURL(raw string) (*target, error) {
 	rest, ok := strings.CutPrefix(raw, sqliteScheme)
 	if !ok {
-		return nil, fmt.Errorf("metadata url %q: want sqlite3://PATH", raw)
+		// The rest is not shown: it may hold a password.
+		scheme, _, ok := strings.Cut(raw, "://")
+		if !ok {
+			scheme = ""
+		}
+		return nil, fmt.Errorf("metadata url with scheme %q: want sqlite3://PATH", scheme)
 	}
 	path, query, _ := strings.Cut(rest, "?")
+	raw = sqliteScheme + path // for errors, without the parameters
 	switch {
 	case path == "":
 		return nil, fmt.Errorf("metadata url %q: the path of the database is missing: want sqlite3://PATH", raw)

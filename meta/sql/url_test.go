@@ -69,6 +69,17 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+func TestNoSecretsInErrors(t *testing.T) {
+	for _, url := range []string{
+		"redis://user:secret@h/1", "secret", "sqlite3://?_auth_pass=secret", "sqlite3://a?_auth_pass=secret&x=1",
+		"sqlite3://a?_auth_pass=secret&_timeout=x",
+	} {
+		if _, err := parseURL(url); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage")
