@@ -13,8 +13,10 @@ import (
 const (
 	defaultBusyMillis = 5000
 	defaultJournal    = "WAL"
-	// FULL: what fsync answered must survive a loss of power. Group commit pays for it.
-	defaultSynchronous = "FULL"
+	// NORMAL, as the official client: a commit survives the end of the process, and a loss of power takes the
+	// newest commits in their order, as on a file system with a journal. FULL is a sync of the disk per commit,
+	// which costs a create several times over.
+	defaultSynchronous = "NORMAL"
 )
 
 const sqliteScheme = "sqlite3://"

@@ -17,10 +17,10 @@ func TestParseURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for url, want := range map[string]target{
-		"sqlite3://a.db":               {path: wd + "/a.db", prefix: "jfs_", busyMillis: 5000, journal: "WAL", synchronous: "FULL"},
-		"sqlite3://../x/a%20b.db":      {path: filepath.Dir(wd) + "/x/a%20b.db", prefix: "jfs_", busyMillis: 5000, journal: "WAL", synchronous: "FULL"},
-		"sqlite3:///var/jfs #1.db":     {path: "/var/jfs #1.db", prefix: "jfs_", busyMillis: 5000, journal: "WAL", synchronous: "FULL"},
-		"sqlite3:///a?table_prefix=X1": {path: "/a", prefix: "jfs_X1_", busyMillis: 5000, journal: "WAL", synchronous: "FULL"},
+		"sqlite3://a.db":               {path: wd + "/a.db", prefix: "jfs_", busyMillis: 5000, journal: "WAL", synchronous: "NORMAL"},
+		"sqlite3://../x/a%20b.db":      {path: filepath.Dir(wd) + "/x/a%20b.db", prefix: "jfs_", busyMillis: 5000, journal: "WAL", synchronous: "NORMAL"},
+		"sqlite3:///var/jfs #1.db":     {path: "/var/jfs #1.db", prefix: "jfs_", busyMillis: 5000, journal: "WAL", synchronous: "NORMAL"},
+		"sqlite3:///a?table_prefix=X1": {path: "/a", prefix: "jfs_X1_", busyMillis: 5000, journal: "WAL", synchronous: "NORMAL"},
 		"sqlite3:///a?cache=shared&_journal=wal&_timeout=7&max_open_conns=9&max_idle_conns=1&max_idle_time=5&max_life_time=9&_sync=normal": {
 			path: "/a", prefix: "jfs_", busyMillis: 7, journal: "WAL", synchronous: "NORMAL", readers: 9},
 		"sqlite3:///a?_journal_mode=TRUNCATE&_busy_timeout=0&_synchronous=2&mode=rwc&_txlock=deferred": {
