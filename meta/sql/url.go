@@ -44,7 +44,7 @@ func parseURL(raw string) (*target, error) {
 	case path == "":
 		return nil, fmt.Errorf("metadata url %q: the path of the database is missing: want sqlite3://PATH", raw)
 	case path == ":memory:" || strings.HasPrefix(path, "file:"):
-		return nil, fmt.Errorf("metadata url %q: give the path of a file, without file: and not :memory:", raw)
+		return nil, fmt.Errorf("metadata url %q: give the path of a file, neither file: nor :memory: before it", raw)
 	case strings.ContainsRune(path, 0):
 		return nil, fmt.Errorf("metadata url %q: the path holds a NUL byte", raw)
 	}

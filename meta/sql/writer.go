@@ -259,7 +259,7 @@ func (w *writer) finish(err error) {
 // meaning turns a database without space into the fact of the file system.
 func (w *writer) meaning(err error) error {
 	if err != nil && w.d.classify(err) == faultFull {
-		return fmt.Errorf("%w: %v", posix.ENOSPC, err)
+		return fmt.Errorf("%w: %w", posix.ENOSPC, err)
 	}
 	return err
 }
