@@ -126,7 +126,7 @@ func (a *app) root() (*cobra.Command, error) {
 	}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		a.startLog()
-		return flags.check(cmd.Flags(), a.getenv)
+		return flags.check(cmd.Flags())
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: run \"%s --help\" for the list of options", err, cmd.CommandPath())
@@ -162,7 +162,7 @@ func addCommand[T any](a *app, root *cobra.Command, c command[T]) error {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.flags.check(cmd.Flags(), a.getenv); err != nil {
+			if err := c.flags.check(cmd.Flags()); err != nil {
 				return err
 			}
 			return c.run(cmd.Context(), cmd.Flags(), opt, args)

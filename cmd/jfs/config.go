@@ -42,6 +42,11 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 	if len(configFlags().given(set, "yes", "force")) == 0 {
 		return a.printJSON(f.WithoutSecrets())
 	}
+	if set.Changed("storage") || set.Changed("bucket") { // keys of the environment are for another store only
+		if err := configFlags().fromEnv(set, a.getenv); err != nil {
+			return err
+		}
+	}
 	if err := notNewer(&f); err != nil {
 		return err
 	}

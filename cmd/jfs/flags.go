@@ -25,7 +25,7 @@ type flag[T any] struct {
 	name  string
 	short string   // one letter
 	def   string   // in the form in which it is given
-	env   string   // variable of the environment that is used when the flag is not given
+	env   string   // variable of the environment with which fromEnv replaces a flag that was not given
 	state state    // whether it works
 	only  []string // values that a flag which does not work may have nevertheless; a boolean's includes "false"
 	to    func(*T) pflag.Value
@@ -66,17 +66,25 @@ func (t table[T]) register(set *pflag.FlagSet, opt *T) error {
 	return nil
 }
 
-// check applies the environment, and refuses flags that were given and do not work.
-func (t table[T]) check(set *pflag.FlagSet, getenv func(string) string) error {
+// fromEnv gives flags the values that the environment has for them, unless they were given.
+func (t table[T]) fromEnv(set *pflag.FlagSet, getenv func(string) string) error {
 	for _, f := range t {
-		p := set.Lookup(f.name)
-		if !p.Changed && f.env != "" {
-			if value := getenv(f.env); value != "" {
-				if err := set.Set(f.name, value); err != nil {
-					return err
-				}
+		if f.env == "" || set.Changed(f.name) {
+			continue
+		}
+		if value := getenv(f.env); value != "" {
+			if err := set.Set(f.name, value); err != nil {
+				return fmt.Errorf("environment variable %s: %w", f.env, err)
 			}
 		}
+	}
+	return nil
+}
+
+// check refuses flags that were given and do not work.
+func (t table[T]) check(set *pflag.FlagSet) error {
+	for _, f := range t {
+		p := set.Lookup(f.name)
 		if p.Changed && !f.accepts(p.Value.String()) {
 			if len(f.only) > 0 {
 				return fmt.Errorf("--%s=%s is not supported by this version yet: leave it out or give %s", f.name, p.Value, strings.Join(f.only, " or "))

@@ -39,6 +39,11 @@ func (a *app) format(ctx context.Context, set *pflag.FlagSet, opt *formatOptions
 		}
 	}()
 	f, err := meta.Load(ctx, engine)
+	if err != nil || set.Changed("storage") || set.Changed("bucket") { // keys of the environment are for a new store
+		if err := formatFlags().fromEnv(set, a.getenv); err != nil {
+			return err
+		}
+	}
 	switch {
 	case errors.Is(err, meta.ErrNotFormatted):
 		f, err = a.formatNew(ctx, engine, set, opt, name)
@@ -82,16 +87,16 @@ func (a *app) formatNew(ctx context.Context, engine meta.Engine, set *pflag.Flag
 			return f, err
 		}
 	}
-	if err := checkEmpty(ctx, store); err != nil {
-		return f, err
-	}
-	err = put(ctx, store, uuidObject, []byte(f.UUID))
-	if isMissing(err) { // nobody has made the bucket where the check was left out
+	err = checkEmpty(ctx, store)
+	if isMissing(err) { // where the check was left out, or has not met the one of several buckets
 		if err = store.Create(ctx); err == nil {
-			err = put(ctx, store, uuidObject, []byte(f.UUID))
+			err = checkEmpty(ctx, store)
 		}
 	}
 	if err != nil {
+		return f, err
+	}
+	if err := put(ctx, store, uuidObject, []byte(f.UUID)); err != nil {
 		return f, fmt.Errorf("mark the store %s as used: %w", store, err)
 	}
 	if err := meta.Create(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {

@@ -50,7 +50,7 @@ func (a *app) mount(ctx context.Context, set *pflag.FlagSet, opt *mountOptions, 
 	if err := applyWords(set, flags, opt); err != nil {
 		return err
 	}
-	if err := flags.check(set, a.getenv); err != nil { // what stood in -o
+	if err := flags.check(set); err != nil { // what stood in -o
 		return err
 	}
 	if err := opt.complete(set); err != nil {
@@ -144,7 +144,7 @@ func (a *app) prepareMountPoint(point string) error {
 // statTime is how long a mount may take to answer before it is taken to hang.
 const statTime = 30 * time.Second
 
-// statBounded is os.Stat for a path that may be a mount that never answers.
+// statBounded is os.Stat for a path that may be a mount whose process is gone or never answers.
 func statBounded(path string) (os.FileInfo, error) {
 	type answer struct {
 		info os.FileInfo
@@ -153,6 +153,9 @@ func statBounded(path string) (os.FileInfo, error) {
 	answers := make(chan answer, 1)
 	go func() { // outlives this call only if the kernel holds it for ever
 		info, err := os.Stat(path)
+		if err == nil { // which the kernel may have answered from memory
+			err = unix.Statfs(path, new(unix.Statfs_t))
+		}
 		answers <- answer{info, err}
 	}()
 	timer := time.NewTimer(statTime)

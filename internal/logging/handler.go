@@ -179,5 +179,8 @@ func source(pc uintptr) string {
 	}
 	name := f.Function[strings.LastIndexByte(f.Function, '/')+1:]
 	_, name, _ = strings.Cut(name, ".") // the package is told by the file
+	if _, method, ok := strings.Cut(name, ")."); ok {
+		name = method
+	}
 	return " [" + name + "@" + filepath.Base(f.File) + ":" + strconv.Itoa(f.Line) + "]"
 }
