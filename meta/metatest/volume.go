@@ -24,6 +24,7 @@ func Run(t *testing.T, database Database) {
 	open := func(t *testing.T) meta.Engine { return database(t)() }
 	t.Run("Engine", func(t *testing.T) { RunEngine(t, open) })
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
+	t.Run("Maintain", func(t *testing.T) { RunMaintain(t, database) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
 }
 
