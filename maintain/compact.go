@@ -228,7 +228,7 @@ func (c *Compactor) tree(ctx context.Context, p *pool, t *compactTally, ino meta
 }
 
 func (c *Compactor) file(ctx context.Context, t *compactTally, ino meta.Ino) error {
-	indexes, err := c.volume.Chunks(ctx, ino)
+	indexes, err := c.volume.ChunkIndexes(ctx, ino)
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func chunksBelow(ctx context.Context, v *meta.Volume, top meta.Ino, fn func(meta
 		return fmt.Errorf("inode %d: %w", top, err)
 	}
 	return walkFiles(ctx, v, top, a.Type, func(ino meta.Ino) error {
-		indexes, err := v.Chunks(ctx, ino)
+		indexes, err := v.ChunkIndexes(ctx, ino)
 		if err != nil {
 			return err
 		}

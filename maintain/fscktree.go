@@ -184,7 +184,9 @@ func (c *treeCheck) statFault(dir meta.Ino, s *meta.DirState) bool {
 	return c.o.SyncDirStat && (s.Stored.Space != s.Counted.Space || s.Stored.Inodes != s.Counted.Inodes)
 }
 
-func (c *treeCheck) wantsStat(dir meta.Ino, s *meta.DirState) bool { return c.stats && c.statFault(dir, s) }
+func (c *treeCheck) wantsStat(dir meta.Ino, s *meta.DirState) bool {
+	return c.stats && c.statFault(dir, s)
+}
 
 // usage compares the usage of the volume with its inodes, and corrects it.
 func (c *treeCheck) usage(ctx context.Context) (space, inodes int64, err error) {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Chunks lists the chunks of a file that have a record, in ascending order.
-func (v *Volume) Chunks(ctx context.Context, ino Ino) ([]uint32, error) {
+// ChunkIndexes lists the chunks of a file that have a record, in ascending order.
+func (v *Volume) ChunkIndexes(ctx context.Context, ino Ino) ([]uint32, error) {
 	var list []uint32
 	err := v.view(ctx, func() string { return fmt.Sprintf("chunks of inode %d", ino) }, Want{Attrs: []Ino{ino}}, func(r Reader) error {
 		a, ok, err := r.Attr(ino)
