@@ -199,11 +199,16 @@ func (f *fsck) checkBlocks(ctx context.Context) error {
 			return fmt.Errorf("list objects: %w", err)
 		}
 	}
-	p := newPool(ctx, f.o.Threads)
+	whole := func(s sliceUse) bool { return uint32(s.blocks) == block.Count(s.size, f.format.BlockBytes()) }
 	for _, s := range f.needed.sorted {
-		if uint32(s.blocks) == block.Count(s.size, f.format.BlockBytes()) {
+		if whole(s) {
 			f.r.Blocks.N += int64(s.blocks)
 			f.r.Blocks.Bytes += int64(s.size)
+		}
+	}
+	p := newPool(ctx, f.o.Threads)
+	for _, s := range f.needed.sorted {
+		if whole(s) {
 			continue
 		}
 		for _, k := range SliceKeys(s.id, s.size, f.format.BlockBytes()) {
