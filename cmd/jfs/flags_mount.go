@@ -14,7 +14,6 @@ type mountOptions struct {
 	background bool
 	noSyslog   bool
 	logFile    string
-	force      bool
 	hideTrash  bool
 	fstab      bool
 	noHugePage bool
@@ -88,7 +87,7 @@ func mountOwnFlags() mountTable {
 		{name: "background", short: "d", to: toBool(func(o *mountOptions) *bool { return &o.background }), help: "return when the volume is mounted, and serve it in the background"},
 		{name: "no-syslog", to: toBool(func(o *mountOptions) *bool { return &o.noSyslog }), help: "in the background, do not log to syslog"},
 		{name: "log", def: defaultLogFile, to: toText(func(o *mountOptions) *string { return &o.logFile }), help: "log file of a mount in the background"},
-		{name: "force", to: toBool(func(o *mountOptions) *bool { return &o.force }), help: "mount also over a volume that is mounted there"},
+		{name: "force", boolean: true, state: later, help: "mount also over a volume that is mounted there"},
 		{name: "hide-internal", to: toBool(func(o *mountOptions) *bool { return &o.hideTrash }), help: "do not list .trash in the root directory; it can be entered nevertheless"},
 		{name: "update-fstab", to: toBool(func(o *mountOptions) *bool { return &o.fstab }), help: "with -d, write this mount into /etc/fstab"},
 		{name: "disable-transparent-hugepage", to: toBool(func(o *mountOptions) *bool { return &o.noHugePage }), help: "do without transparent huge pages, which can take more memory"},
