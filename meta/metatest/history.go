@@ -2,6 +2,7 @@ package metatest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -96,7 +98,11 @@ func History(t *testing.T, eng meta.Engine, seed uint64, steps int) string {
 			ino, a, err = c.Lookup(c.ctx, who(), pick(dirs), name())
 			said = shown(ino, a)
 		}
-		fmt.Fprintf(&out, "%d: %v %v\n", step, said, err)
+		var fact posix.Error
+		if err != nil && !errors.As(err, &fact) {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		fmt.Fprintf(&out, "%d: %v errno %d\n", step, said, fact)
 	}
 	out.WriteString(Tree(t, c.Volume))
 	return out.String()
