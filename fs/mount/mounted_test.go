@@ -24,15 +24,21 @@ import (
 )
 
 func TestSuite(t *testing.T) {
-	for name, change := range map[string]func(*Options){
-		"default":         func(*Options) {},
-		"no-cache":        func(o *Options) { o.AttrTimeout, o.EntryTimeout, o.DirEntryTimeout, o.EnableXattr = -1, -1, -1, true },
-		"writeback-cache": func(o *Options) { o.WritebackCache = true },
+	for name, c := range map[string]struct {
+		set    func(*Options)
+		groups []string // those that the setting concerns; none: all
+	}{
+		"default": {func(*Options) {}, nil},
+		"no-cache": {func(o *Options) {
+			o.AttrTimeout, o.EntryTimeout, o.DirEntryTimeout, o.EnableXattr = -1, -1, -1, true
+		}, []string{"open", "unlink", "link", "rename", "name", "attr", "time", "xattr"}},
+		"writeback-cache": {func(o *Options) { o.WritebackCache = true },
+			[]string{"open", "data", "truncate", "map", "unlink", "time"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opt := patient()
-			change(&opt)
-			fstest.Run(t, serve(t, volume{newFS(t)}, opt).MountPoint())
+			c.set(&opt)
+			fstest.Run(t, serve(t, volume{newFS(t)}, opt).MountPoint(), c.groups...)
 		})
 	}
 }
@@ -56,6 +62,9 @@ func TestPosixtest(t *testing.T) {
 func TestKernelView(t *testing.T) {
 	opt := patient()
 	opt.Volume, opt.ReadAhead, opt.EnableXattr = "my-volume", 2<<20, true
+	if err := opt.Set("noexec"); err != nil {
+		t.Fatal(err)
+	}
 	s := serve(t, volume{newFS(t)}, opt)
 	m, ok, err := mountAt(s.MountPoint())
 	if err != nil || !ok || m.source != "JuiceFS:my-volume" || m.fstype != "fuse.juicefs" {
@@ -67,7 +76,7 @@ func TestKernelView(t *testing.T) {
 	}
 	_, line, _ := strings.Cut(string(table), s.MountPoint()+" ")
 	line, _, _ = strings.Cut(line, "\n")
-	for _, word := range []string{"nosuid", "nodev", "default_permissions", "allow_other", "max_read=1048576"} {
+	for _, word := range []string{"noexec", "default_permissions", "allow_other", "max_read=1048576"} {
 		if !strings.Contains(line, word) {
 			t.Errorf("the mount has no %s: %s", word, line)
 		}

@@ -9,24 +9,24 @@ import (
 )
 
 func TestSet(t *testing.T) {
-	base := uintptr(syscall.MS_NOSUID | syscall.MS_NODEV)
 	for list, c := range map[string]struct {
 		bits  uintptr
 		words string
 		check func(o *Options) bool
 	}{
-		"":                       {base, "", func(o *Options) bool { return !o.ReadOnly && !o.Debug }},
-		"rw":                     {base, "", func(o *Options) bool { return !o.ReadOnly }},
-		"ro":                     {base | syscall.MS_RDONLY, "ro", func(o *Options) bool { return o.ReadOnly }},
-		"ro,rw":                  {base, "", func(o *Options) bool { return !o.ReadOnly }},
-		"suid,dev":               {0, "suid,dev", nil},
-		"dev,nodev,noexec":       {base | syscall.MS_NOEXEC, "dev,nodev,noexec", nil},
-		"sync,noatime":           {base | syscall.MS_SYNCHRONOUS | syscall.MS_NOATIME, "sync,noatime", nil},
-		" allow_other , debug":   {base, "", func(o *Options) bool { return o.AllowOther && o.Debug }},
-		"allow_root":             {base, "", func(o *Options) bool { return o.AllowRoot }},
-		"writeback_cache":        {base, "", func(o *Options) bool { return o.WritebackCache }},
-		"nonempty,fsname=x:y":    {base, "", func(o *Options) bool { return o.NonEmpty && o.Source == "x:y" }},
-		"_netdev,nofail,x-foo=1": {base, "", nil},
+		"":                       {0, "", func(o *Options) bool { return !o.ReadOnly && !o.Debug }},
+		"rw":                     {0, "", func(o *Options) bool { return !o.ReadOnly }},
+		"ro":                     {syscall.MS_RDONLY, "ro", func(o *Options) bool { return o.ReadOnly }},
+		"ro,rw":                  {0, "", func(o *Options) bool { return !o.ReadOnly }},
+		"nosuid,nodev":           {syscall.MS_NOSUID | syscall.MS_NODEV, "nosuid,nodev", nil},
+		"nosuid,suid":            {0, "nosuid,suid", nil},
+		"dev,nodev,noexec":       {syscall.MS_NODEV | syscall.MS_NOEXEC, "dev,nodev,noexec", nil},
+		"sync,noatime":           {syscall.MS_SYNCHRONOUS | syscall.MS_NOATIME, "sync,noatime", nil},
+		" allow_other , debug":   {0, "", func(o *Options) bool { return o.AllowOther && o.Debug }},
+		"allow_root":             {0, "", func(o *Options) bool { return o.AllowRoot }},
+		"writeback_cache":        {0, "", func(o *Options) bool { return o.WritebackCache }},
+		"nonempty,fsname=x:y":    {0, "", func(o *Options) bool { return o.NonEmpty && o.Source == "x:y" }},
+		"_netdev,nofail,x-foo=1": {0, "", nil},
 	} {
 		var o Options
 		if err := o.Set(list); err != nil {
