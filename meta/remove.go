@@ -250,7 +250,7 @@ func (v *Volume) dropDir(tx Tx, dir Ino, name string, e Entry, a Attr, trash Ino
 		return r, err
 	}
 	tx.DropDirStat(ino)
-	tx.DropDirQuota(ino)
+	tx.DropQuota(QuotaKey{QuotaDir, uint64(ino)})
 	if trash != 0 && a.Flags&FlagSkipTrash == 0 {
 		r.trash = trash
 		a.Parent = trash
