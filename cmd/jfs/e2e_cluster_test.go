@@ -140,11 +140,13 @@ func must(t *testing.T, err error) {
 
 // gone says whether a name is missing.
 func gone(path string) error {
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	switch _, err := os.Lstat(path); {
+	case err == nil:
+		return fmt.Errorf("%s is still there", path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
-	return fmt.Errorf("%s is there, %v", filepath.Base(path), err)
+	return nil
 }
 
 // same says whether a file holds these bytes.
