@@ -23,6 +23,9 @@ type adapter struct {
 	opt  Options
 	reqs *requests
 
+	told       *told
+	forgetAttr func(node uint64) // makes the kernel ask for a node's attributes again
+
 	files table[handle]
 	dirs  table[directory]
 
@@ -43,7 +46,9 @@ func newAdapter(b backend, opt Options) *adapter {
 		reqs: newRequests(limits{
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),
-		logLimit: rate.NewLimiter(logRate, logBurst),
+		told:       newTold(opt.AttrTimeout),
+		forgetAttr: func(uint64) {},
+		logLimit:   rate.NewLimiter(logRate, logBurst),
 	}
 }
 

@@ -68,6 +68,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	if s.raw, err = attach(s.a, &opt); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
 	}
+	s.a.forgetAttr = func(node uint64) { // attributes alone may be invalidated while the kernel waits for an answer
+		if err := notified("inode", s.raw.InodeNotify(node, -1, 0)); err != nil {
+			s.log.Debug("attributes may be seen late", "inode", s.a.ino(node), "err", err)
+		}
+	}
 	m, ok, err := mountAt(s.point)
 	if err == nil && !ok {
 		err = errors.New("the mount is gone already")
