@@ -29,6 +29,9 @@ type Written struct {
 	Slice Slice
 }
 
+// appendMost is how many records are appended to a chunk at a time; engines pass them on as one command.
+const appendMost = 4000
+
 // commitTries bounds how often a commit of unknown outcome is tried again.
 const commitTries = 5
 
@@ -100,16 +103,12 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		for i := 0; i < len(ws); {
 			run := i
 			var records []Slice
-			for ; i < len(ws) && ws[i].Index == ws[run].Index; i++ {
+			for ; i < len(ws) && ws[i].Index == ws[run].Index && len(records) < appendMost; i++ {
 				records = append(records, ws[i].Slice)
 			}
 			tx.AppendSlices(ino, ws[run].Index, records)
 		}
-		for _, w := range ws {
-			if w.Slice.ID != 0 {
-				tx.NewRef(w.Slice.ID, w.Slice.Size)
-			}
-		}
+		countRefs(tx, ws)
 		if grown != 0 {
 			tx.AddUsage(grown, 0)
 		}
@@ -120,6 +119,25 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 	}
 	v.resized(ctx, ino, &old, &a)
 	return old, a, nil
+}
+
+// countRefs records the references to new slices, to each as many as there are records of it.
+func countRefs(tx Tx, ws []Written) {
+	refs := make(map[SliceRef]int64, 1)
+	for _, w := range ws {
+		if w.Slice.ID == 0 {
+			continue
+		}
+		ref := SliceRef{w.Slice.ID, w.Slice.Size}
+		if refs[ref]++; refs[ref] == 1 {
+			tx.NewRef(ref.ID, ref.Size)
+		}
+	}
+	for ref, n := range refs {
+		if n > 1 {
+			tx.AddRef(ref.ID, ref.Size, n-1)
+		}
+	}
 }
 
 // resized does what follows a commit that changed the length of a file.
