@@ -740,7 +740,7 @@ func volumeCapacity(t *testing.T, c *client) {
 	c.file(meta.RootIno, "h")
 	_, _, err = c.Mknod(c.ctx, meta.Root, meta.RootIno, "i", meta.New{Type: meta.TypeFile})
 	c.want("one inode too many", err, posix.ENOSPC)
-	s := c.StatFS()
+	s := c.StatFS(c.ctx, meta.RootIno)
 	if s.TotalBytes != 16<<10 || s.FreeBytes != 4<<10 || s.TotalInodes != 3 || s.FreeInodes != 0 {
 		t.Errorf("statfs %+v", s)
 	}
