@@ -169,11 +169,12 @@ func (v *Volume) Rmdir(ctx context.Context, who Cred, dir Ino, name string) erro
 	if err != nil {
 		return err
 	}
-	return v.rmdir(ctx, who, dir, name, trash)
+	return v.rmdir(ctx, who, dir, name, trash, false)
 }
 
-// rmdir is Rmdir into a directory of the trash, or for good if that is 0.
-func (v *Volume) rmdir(ctx context.Context, who Cred, dir Ino, name string, trash Ino) error {
+// rmdir is Rmdir into a directory of the trash, or for good if that is 0. A directory of a detached tree is not
+// charged to the quotas above it.
+func (v *Volume) rmdir(ctx context.Context, who Cred, dir Ino, name string, trash Ino, detached bool) error {
 	var r removal
 	want := Want{Perms: []Ino{dir}, Nodes: []Name{{dir, name}}}
 	err := v.update(ctx, func() string { return fmt.Sprintf("rmdir %d/%q", dir, name) }, want, func(tx Tx) error {
@@ -203,6 +204,11 @@ func (v *Volume) rmdir(ctx context.Context, who Cred, dir Ino, name string, tras
 		return err
 	}
 	v.removedDir(r.ino)
+	if detached {
+		v.addDirStat(dir, r.stat.negate())
+		v.settleRemoved(ctx, r)
+		return nil
+	}
 	v.removed(ctx, dir, r)
 	return nil
 }
