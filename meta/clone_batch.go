@@ -39,6 +39,7 @@ func (c *cloner) fill(ctx context.Context, into cloned) error {
 	var subdirs uint32
 	t := team{crew: c.crew}
 	err := c.v.eachPage(ctx, into.src, true, func(page []Dirent) error {
+		var below []cloned // the page itself is not kept while they are filled
 		for len(page) > 0 {
 			n := batchSize(page)
 			made, err := c.batch(ctx, into.ino, page[:n], nil)
@@ -49,10 +50,13 @@ func (c *cloner) fill(ctx context.Context, into cloned) error {
 			for _, m := range made {
 				stat = stat.plus(statOf(&m.attr))
 				if m.attr.Type == TypeDirectory {
-					subdirs++
-					t.do(func() error { return c.fill(ctx, m) })
+					below = append(below, m)
 				}
 			}
+		}
+		subdirs += uint32(len(below))
+		for _, m := range below {
+			t.do(func() error { return c.fill(ctx, m) })
 		}
 		return nil
 	})

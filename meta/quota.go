@@ -1,11 +1,8 @@
 package meta
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,9 +118,7 @@ func (q *quotas) take(n int) []QuotaKey {
 		q.flushing[key] = d
 	}
 	// in one order, so that clients do not lock rows crosswise
-	return slices.SortedFunc(maps.Keys(q.flushing), func(a, b QuotaKey) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
-	})
+	return sortedKeys(q.flushing)
 }
 
 // settle ends a flush. After an unknown outcome the changes are given up, as counting them twice is worse: what is

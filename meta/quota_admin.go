@@ -16,8 +16,14 @@ type Limits struct {
 
 // String names a quota for errors: "directory 5", "user 1000".
 func (k QuotaKey) String() string {
-	kinds := map[QuotaKind]string{QuotaDir: "directory", QuotaUser: "user", QuotaGroup: "group"}
-	return fmt.Sprintf("%s %d", kinds[k.Kind], k.ID)
+	kind := "directory"
+	switch k.Kind {
+	case QuotaUser:
+		kind = "user"
+	case QuotaGroup:
+		kind = "group"
+	}
+	return fmt.Sprintf("%s %d", kind, k.ID)
 }
 
 // SetQuota sets the limits of a directory, a user or a group, and gives the record. The first quota of a directory

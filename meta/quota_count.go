@@ -18,7 +18,9 @@ type QuotaCheck struct {
 }
 
 // OK says whether the record was right.
-func (c QuotaCheck) OK() bool { return c.Space == c.Stored.UsedSpace && c.Inodes == c.Stored.UsedInodes }
+func (c QuotaCheck) OK() bool {
+	return c.Space == c.Stored.UsedSpace && c.Inodes == c.Stored.UsedInodes
+}
 
 // CheckQuotas counts the usage of quotas anew, all of them if keys is nil, and with repair stores it where the record
 // is wrong. strict does not rely on the statistics of directories. What other clients change meanwhile may be
@@ -170,15 +172,17 @@ func (v *Volume) countOwners(ctx context.Context) (map[QuotaKey]use, error) {
 func (v *Volume) ownersIn(ctx context.Context, crew *crew, dir Ino, o *ownerCount) error {
 	t := team{crew: crew}
 	return t.wait(v.eachPage(ctx, dir, true, func(page []Dirent) error {
+		var below []Ino // the page itself is not kept while they are visited
 		for _, e := range page {
 			if e.Attr != nil {
 				o.add(e.Ino, e.Attr)
 			}
-		}
-		for _, e := range page {
 			if e.Type == TypeDirectory {
-				t.do(func() error { return v.ownersIn(ctx, crew, e.Ino, o) })
+				below = append(below, e.Ino)
 			}
+		}
+		for _, sub := range below {
+			t.do(func() error { return v.ownersIn(ctx, crew, sub, o) })
 		}
 		return nil
 	}))
