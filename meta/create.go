@@ -98,6 +98,9 @@ func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n Ne
 	}
 	v.usage.add(pageSize, 1)
 	v.chargeOwner(&a, charge(&a))
+	if n.Type == TypeDirectory && v.quotas.dirs.Load() > 0 {
+		v.ancestors.add(ino, dir, v.now().Add(ancestorsTTL))
+	}
 	v.chargeDir(ctx, dir, DirStat{Space: pageSize, Inodes: 1})
 	return ino, a, nil
 }

@@ -25,6 +25,8 @@ func Run(t *testing.T, database Database) {
 	t.Run("Engine", func(t *testing.T) { RunEngine(t, open) })
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
+	t.Run("Quotas", func(t *testing.T) { RunQuotas(t, database) })
+	t.Run("Trees", func(t *testing.T) { RunTrees(t, open) })
 }
 
 // RunVolume checks the operations of meta.Volume on an engine.
