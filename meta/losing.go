@@ -47,7 +47,8 @@ func (l *losing) lose(tx Tx, dir Ino, name string, trash Ino) error {
 }
 
 // finish writes what becomes of the inode.
-func (l *losing) finish(v *Volume, tx Tx, dir Ino, now Time) {
+func (l *losing) finish(tx Tx, rm *removals, dir Ino, now Time) {
+	v := rm.v
 	a := l.attr
 	a.Ctime = now
 	links := max(int64(a.Nlink)-l.drops, l.moves)
@@ -63,7 +64,7 @@ func (l *losing) finish(v *Volume, tx Tx, dir Ino, now Time) {
 			a.Parent = l.trash
 		}
 		tx.SetAttr(l.ino, &a)
-	case a.Type == TypeFile && v.isOpen(l.ino) && v.Sid() != 0:
+	case a.Type == TypeFile && v.Sid() != 0 && !rm.claim(l.ino):
 		a.Nlink = 0
 		tx.DropXattrs(l.ino)
 		tx.DropParents(l.ino)
@@ -78,11 +79,11 @@ func (l *losing) finish(v *Volume, tx Tx, dir Ino, now Time) {
 
 // dropLink takes away one link, (dir, name), of an inode that is no directory. The entry itself is removed or
 // replaced by the caller.
-func (v *Volume) dropLink(tx Tx, dir Ino, name string, e Entry, a Attr, trash Ino, now Time) (removal, error) {
+func (v *Volume) dropLink(tx Tx, rm *removals, dir Ino, name string, e Entry, a Attr, trash Ino, now Time) (removal, error) {
 	l := newLosing(e, a, now)
 	if err := l.lose(tx, dir, name, trash); err != nil {
 		return l.removal, err
 	}
-	l.finish(v, tx, dir, now)
+	l.finish(tx, rm, dir, now)
 	return l.removal, nil
 }

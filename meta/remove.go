@@ -35,6 +35,8 @@ func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) err
 // unlink is Unlink into a directory of the trash, or for good if that is 0.
 func (v *Volume) unlink(ctx context.Context, who Cred, dir Ino, name string, trash Ino) error {
 	var r removal
+	rm := removals{v: v}
+	defer rm.end()
 	want := Want{Perms: []Ino{dir}, Nodes: []Name{{dir, name}}}
 	err := v.update(ctx, func() string { return fmt.Sprintf("unlink %d/%q", dir, name) }, want, func(tx Tx) error {
 		r = removal{}
@@ -57,7 +59,7 @@ func (v *Volume) unlink(ctx context.Context, who Cred, dir Ino, name string, tra
 			r.stat = DirStat{Space: pageSize, Inodes: 1}
 			return nil
 		}
-		r, err = v.dropLink(tx, dir, name, e, a, trash, now)
+		r, err = v.dropLink(tx, &rm, dir, name, e, a, trash, now)
 		return err
 	})
 	if err != nil {

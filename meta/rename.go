@@ -38,6 +38,8 @@ func (v *Volume) Rename(ctx context.Context, who Cred, from, to Name, flags uint
 
 func (v *Volume) move(ctx context.Context, m move) error {
 	m.v = v
+	m.rm = removals{v: v}
+	defer m.rm.end()
 	from, to := m.from, m.to
 	want := Want{Perms: []Ino{from.Dir, to.Dir}, Nodes: []Name{from, to}}
 	if from.Dir == to.Dir {
@@ -81,6 +83,7 @@ type move struct {
 	over    bool    // an entry was replaced: r
 	overDir bool
 	r       removal
+	rm      removals
 }
 
 func (m *move) run(tx Tx) error {
@@ -208,7 +211,7 @@ func (m *move) run(tx Tx) error {
 			} else if m.overDir {
 				m.r, err = v.dropDir(tx, to.Dir, to.Name, te, ta, m.trash, now)
 			} else {
-				m.r, err = v.dropLink(tx, to.Dir, to.Name, te, ta, m.trash, now)
+				m.r, err = v.dropLink(tx, &m.rm, to.Dir, to.Name, te, ta, m.trash, now)
 			}
 			if err != nil {
 				return err

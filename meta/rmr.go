@@ -148,6 +148,8 @@ func (r *remover) unlink(ctx context.Context, dir Ino, batch []Dirent) error {
 		return err
 	}
 	var u unlinking
+	rm := removals{v: v}
+	defer rm.end()
 	want := Want{Perms: []Ino{dir}}
 	for _, e := range batch {
 		want.Nodes = append(want.Nodes, Name{dir, e.Name})
@@ -155,7 +157,7 @@ func (r *remover) unlink(ctx context.Context, dir Ino, batch []Dirent) error {
 	what := func() string { return fmt.Sprintf("unlink %d entries of directory %d", len(batch), dir) }
 	err = v.update(ctx, what, want, func(tx Tx) error {
 		u = unlinking{dir: dir, trash: trash, now: v.time(), nodes: make(map[Ino]*losing, len(batch))}
-		return u.run(v, tx, r.who, batch)
+		return u.run(tx, &rm, r.who, batch)
 	})
 	if errors.Is(err, posix.ENOENT) { // somebody else has removed the directory
 		return nil
@@ -184,7 +186,7 @@ type unlinking struct {
 	removed    int
 }
 
-func (u *unlinking) run(v *Volume, tx Tx, who Cred, batch []Dirent) error {
+func (u *unlinking) run(tx Tx, rm *removals, who Cred, batch []Dirent) error {
 	p, err := trashedDir(tx, who, u.dir)
 	if err != nil {
 		return err
@@ -203,11 +205,11 @@ func (u *unlinking) run(v *Volume, tx Tx, who Cred, batch []Dirent) error {
 		}
 	}
 	for _, l := range u.nodes {
-		l.finish(v, tx, u.dir, u.now)
+		l.finish(tx, rm, u.dir, u.now)
 		u.stat = u.stat.plus(l.stat)
 	}
 	if u.removed > 0 && !u.dir.IsTrash() {
-		tx.Touch(u.dir, u.now, 0, v.opt.SkipDirMtime)
+		tx.Touch(u.dir, u.now, 0, rm.v.opt.SkipDirMtime)
 	}
 	return nil
 }

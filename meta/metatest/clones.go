@@ -278,8 +278,8 @@ func treeCloneFailure(t *testing.T, c *client) {
 func treeCloneQuota(t *testing.T, c *client) {
 	d := c.grow(meta.RootIno, "d", 2, 3)
 	q := c.dir(meta.RootIno, "q")
-	c.limit(dirQuota(q), 0, 9)
-	c.limit(userQuota(1000), 0, 9)
+	c.limit(ofDir(q), 0, 9)
+	c.limit(ofUser(1000), 0, 9)
 	caller := meta.Cred{UID: 1000, GID: 1000, Checked: true}
 	_, err := c.Clone(c.ctx, caller, d, q, "a", meta.CloneOptions{})
 	c.noErr("clone", err)

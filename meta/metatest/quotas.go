@@ -33,9 +33,9 @@ func RunQuotas(t *testing.T, database Database) {
 	t.Run("Clients", func(t *testing.T) { quotaClients(t, database(t)) })
 }
 
-func dirQuota(dir meta.Ino) meta.QuotaKey { return meta.QuotaKey{Kind: meta.QuotaDir, ID: uint64(dir)} }
-func userQuota(uid uint32) meta.QuotaKey  { return meta.QuotaKey{Kind: meta.QuotaUser, ID: uint64(uid)} }
-func groupQuota(gid uint32) meta.QuotaKey {
+func ofDir(dir meta.Ino) meta.QuotaKey { return meta.QuotaKey{Kind: meta.QuotaDir, ID: uint64(dir)} }
+func ofUser(uid uint32) meta.QuotaKey  { return meta.QuotaKey{Kind: meta.QuotaUser, ID: uint64(uid)} }
+func ofGroup(gid uint32) meta.QuotaKey {
 	return meta.QuotaKey{Kind: meta.QuotaGroup, ID: uint64(gid)}
 }
 
@@ -59,7 +59,7 @@ func (c *client) wantUsed(when string, want map[meta.QuotaKey][2]int64) {
 
 func (c *client) wantDirUsed(when string, dir meta.Ino, pages, inodes int64) {
 	c.t.Helper()
-	c.wantUsed(when, map[meta.QuotaKey][2]int64{dirQuota(dir): {pages * 4096, inodes}})
+	c.wantUsed(when, map[meta.QuotaKey][2]int64{ofDir(dir): {pages * 4096, inodes}})
 }
 
 // wantQuotasRight checks that a recount finds what is stored.
@@ -89,7 +89,7 @@ func (c *client) writeTo(ino meta.Ino, end uint32) error {
 
 func quotaLimits(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
-	c.limit(dirQuota(d), 4*4096, 3)
+	c.limit(ofDir(d), 4*4096, 3)
 	sub := c.dir(d, "sub")
 	f := c.file(sub, "f")
 	c.want("write beyond", c.writeTo(f, 3*4096+1), posix.EDQUOT)
@@ -116,7 +116,7 @@ func quotaLimits(t *testing.T, c *client) {
 	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, sub, "g"))
 	c.file(d, "again")
 	c.wantDirUsed("in the end", d, 3, 3)
-	c.limit(dirQuota(d), 0, 0)
+	c.limit(ofDir(d), 0, 0)
 	c.file(d, "without limits")
 	c.wantDirUsed("without limits", d, 4, 4)
 	c.wantQuotasRight("limits")
@@ -126,13 +126,13 @@ func quotaNested(t *testing.T, c *client) {
 	a := c.dir(meta.RootIno, "a")
 	plain := c.dir(a, "plain")
 	b := c.dir(plain, "b")
-	c.limit(dirQuota(meta.RootIno), 0, 100)
-	c.limit(dirQuota(a), 0, 5)
-	c.limit(dirQuota(b), 0, 4)
+	c.limit(ofDir(meta.RootIno), 0, 100)
+	c.limit(ofDir(a), 0, 5)
+	c.limit(ofDir(b), 0, 4)
 	both := func(when string, rootPages, root, aPages, ai, bPages, bi int64) {
 		t.Helper()
 		c.wantUsed(when, map[meta.QuotaKey][2]int64{
-			dirQuota(meta.RootIno): {rootPages * 4096, root}, dirQuota(a): {aPages * 4096, ai}, dirQuota(b): {bPages * 4096, bi},
+			ofDir(meta.RootIno): {rootPages * 4096, root}, ofDir(a): {aPages * 4096, ai}, ofDir(b): {bPages * 4096, bi},
 		})
 	}
 	both("fresh", 3, 3, 2, 2, 0, 0)
@@ -149,7 +149,7 @@ func quotaNested(t *testing.T, c *client) {
 	c.noErr("rmdir", c.Rmdir(c.ctx, meta.Root, plain, "b"))
 	all, err := c.Quotas(c.ctx)
 	c.noErr("quotas", err)
-	if _, there := all[dirQuota(b)]; there || len(all) != 2 {
+	if _, there := all[ofDir(b)]; there || len(all) != 2 {
 		t.Errorf("quotas after one of their directories is gone: %v", all)
 	}
 	c.wantQuotasRight("nested")
@@ -157,8 +157,8 @@ func quotaNested(t *testing.T, c *client) {
 
 func quotaMoves(t *testing.T, c *client) {
 	a, b, p := c.dir(meta.RootIno, "a"), c.dir(meta.RootIno, "b"), c.dir(meta.RootIno, "plain")
-	c.limit(dirQuota(a), 0, 10)
-	c.limit(dirQuota(b), 0, 5)
+	c.limit(ofDir(a), 0, 10)
+	c.limit(ofDir(b), 0, 5)
 	tree := c.dir(a, "tree")
 	inner := c.dir(tree, "inner")
 	f := c.file(inner, "f")
@@ -182,7 +182,7 @@ func quotaMoves(t *testing.T, c *client) {
 	c.wantDirUsed("refused", b, 0, 0)
 	c.noErr("tree in", mv(nm(p, "tree"), nm(a, "tree")))
 	c.wantDirUsed("in", a, 7, 6)
-	c.limit(dirQuota(tree), 0, 5)
+	c.limit(ofDir(tree), 0, 5)
 	c.noErr("with a quota of its own", mv(nm(a, "tree"), nm(p, "tree")))
 	c.wantDirUsed("with a quota of its own", a, 0, 0)
 	c.wantDirUsed("its own", tree, 6, 5)
@@ -193,7 +193,7 @@ func quotaMoves(t *testing.T, c *client) {
 	if _, err := c.GetAttr(c.ctx, e); !errors.Is(err, posix.ENOENT) {
 		t.Errorf("replaced directory: %v", err)
 	}
-	c.limit(dirQuota(d), 0, 5)
+	c.limit(ofDir(d), 0, 5)
 	c.noErr("into a nested one", mv(nm(p, "tree"), nm(a, "tree")))
 	c.want("into a full nested one", mv(nm(a, "tree"), nm(d, "tree")), posix.EDQUOT)
 	c.wantQuotasRight("moves")
@@ -201,8 +201,8 @@ func quotaMoves(t *testing.T, c *client) {
 
 func quotaExchange(t *testing.T, c *client) {
 	a, b := c.dir(meta.RootIno, "a"), c.dir(meta.RootIno, "b")
-	c.limit(dirQuota(a), 5*4096, 0)
-	c.limit(dirQuota(b), 0, 0)
+	c.limit(ofDir(a), 5*4096, 0)
+	c.limit(ofDir(b), 0, 0)
 	d := c.dir(a, "x")
 	c.file(d, "f")
 	f := c.file(b, "x")
@@ -223,9 +223,9 @@ func quotaExchange(t *testing.T, c *client) {
 
 func quotaLinks(t *testing.T, c *client) {
 	a, b := c.dir(meta.RootIno, "a"), c.dir(meta.RootIno, "b")
-	c.limit(dirQuota(a), 0, 0)
-	c.limit(dirQuota(b), 4*4096, 0)
-	c.limit(dirQuota(meta.RootIno), 100*4096, 0)
+	c.limit(ofDir(a), 0, 0)
+	c.limit(ofDir(b), 4*4096, 0)
+	c.limit(ofDir(meta.RootIno), 100*4096, 0)
 	f := c.file(a, "f")
 	for _, at := range []meta.Name{nm(a, "g"), nm(b, "h")} {
 		_, err := c.Link(c.ctx, meta.Root, f, at.Dir, at.Name)
@@ -233,11 +233,11 @@ func quotaLinks(t *testing.T, c *client) {
 	}
 	c.wrote(f, 0, 2*4096)
 	c.wantUsed("written", map[meta.QuotaKey][2]int64{
-		dirQuota(a): {4 * 4096, 2}, dirQuota(b): {2 * 4096, 1}, dirQuota(meta.RootIno): {8 * 4096, 5},
+		ofDir(a): {4 * 4096, 2}, ofDir(b): {2 * 4096, 1}, ofDir(meta.RootIno): {8 * 4096, 5},
 	})
 	_, err := c.Truncate(c.ctx, meta.Root, f, 5*4096, false)
 	c.want("one of the directories is full", err, posix.EDQUOT)
-	c.limit(dirQuota(b), 0, 0)
+	c.limit(ofDir(b), 0, 0)
 	_, err = c.Truncate(c.ctx, meta.Root, f, 34*4096, false)
 	c.want("too large three times, not once", err, posix.EDQUOT)
 	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, a, "f"))
@@ -252,7 +252,7 @@ func quotaRecords(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	f := c.file(c.dir(d, "sub"), "f")
 	c.wrote(f, 0, 10000)
-	key := dirQuota(d)
+	key := ofDir(d)
 	q, err := c.SetQuota(c.ctx, key, meta.Limits{Space: 1 << 30, Inodes: -1})
 	c.noErr("set", err)
 	want := meta.Quota{MaxSpace: 1 << 30, MaxInodes: -1, UsedSpace: 4 * 4096, UsedInodes: 2}
@@ -281,20 +281,20 @@ func quotaErrors(t *testing.T, c *client) {
 		l    meta.Limits
 		want error
 	}{
-		{dirQuota(f), meta.Limits{}, posix.ENOTDIR},
-		{dirQuota(4242), meta.Limits{}, posix.ENOENT},
-		{dirQuota(meta.TrashIno), meta.Limits{}, posix.EPERM},
-		{dirQuota(meta.RootIno), meta.Limits{Space: -2}, posix.EINVAL},
+		{ofDir(f), meta.Limits{}, posix.ENOTDIR},
+		{ofDir(4242), meta.Limits{}, posix.ENOENT},
+		{ofDir(meta.TrashIno), meta.Limits{}, posix.EPERM},
+		{ofDir(meta.RootIno), meta.Limits{Space: -2}, posix.EINVAL},
 	} {
 		_, err := c.SetQuota(c.ctx, bad.key, bad.l)
 		c.want("quota of "+bad.key.String(), err, bad.want)
 	}
 	ro := openVolume(t, c.eng, meta.Options{ReadOnly: true})
-	_, err := ro.SetQuota(ro.ctx, dirQuota(meta.RootIno), meta.Limits{})
+	_, err := ro.SetQuota(ro.ctx, ofDir(meta.RootIno), meta.Limits{})
 	c.want("read-only client", err, posix.EROFS)
 	// Without statistics a quota turns them on.
 	c.remake(func(f *meta.Format) { f.DirStats = false })
-	c.limit(dirQuota(meta.RootIno), 0, 5)
+	c.limit(ofDir(meta.RootIno), 0, 5)
 	got, err := meta.Load(c.ctx, c.eng)
 	c.noErr("load", err)
 	if !got.DirStats || !c.Format().DirStats {
@@ -307,7 +307,7 @@ func quotaErrors(t *testing.T, c *client) {
 func quotaRepair(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
 	c.file(d, "f")
-	key := dirQuota(d)
+	key := ofDir(d)
 	c.limit(key, 1<<30, 9)
 	c.noErr("spoil", c.eng.Update(c.ctx, meta.Want{}, func(tx meta.Tx) error {
 		tx.SetQuota(key, meta.Quota{MaxSpace: 1 << 30, MaxInodes: 9, UsedSpace: 5, UsedInodes: -3})
@@ -330,8 +330,8 @@ func quotaStatFS(t *testing.T, c *client) {
 	b := c.dir(a, "b")
 	whole := c.StatFS(c.ctx, b)
 	equal(t, "without quotas", whole, c.StatFS(c.ctx, meta.RootIno))
-	c.limit(dirQuota(a), 10*4096, 4)
-	c.limit(dirQuota(b), 0, 100)
+	c.limit(ofDir(a), 10*4096, 4)
+	c.limit(ofDir(b), 0, 100)
 	c.file(b, "f")
 	c.file(a, "g")
 	equal(t, "under the quota", c.StatFS(c.ctx, a), meta.Space{TotalBytes: 10 * 4096, FreeBytes: 7 * 4096, TotalInodes: 4, FreeInodes: 1})

@@ -22,12 +22,12 @@ func quotaOwners(t *testing.T, c *client) {
 	_, err = c.Link(c.ctx, meta.Root, f, d, "l")
 	c.noErr("link", err)
 	c.make(d, "s", meta.TypeSymlink)
-	c.limit(userQuota(2000), 1<<30, 0) // the first one counts everything
+	c.limit(ofUser(2000), 1<<30, 0) // the first one counts everything
 	used := func(when string, root, rootI, usr, usrI int64) {
 		t.Helper()
 		c.wantUsed(when, map[meta.QuotaKey][2]int64{
-			userQuota(0): {root * 4096, rootI}, groupQuota(0): {root * 4096, rootI},
-			userQuota(1000): {usr * 4096, usrI}, groupQuota(1000): {usr * 4096, usrI},
+			ofUser(0): {root * 4096, rootI}, ofGroup(0): {root * 4096, rootI},
+			ofUser(1000): {usr * 4096, usrI}, ofGroup(1000): {usr * 4096, usrI},
 		})
 		c.wantQuotasRight(when)
 	}
@@ -58,10 +58,10 @@ func quotaOwners(t *testing.T, c *client) {
 	c.noErr("rmdir", c.Rmdir(c.ctx, meta.Root, d, "dir"))
 	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, d, "p"))
 	used("removed", 2, 2, 0, 0)
-	c.noErr("delete", c.DeleteQuota(c.ctx, userQuota(2000)))
+	c.noErr("delete", c.DeleteQuota(c.ctx, ofUser(2000)))
 	all, err := c.Quotas(c.ctx)
 	c.noErr("quotas", err)
-	equal(t, "quota without limits", all[userQuota(2000)], meta.Quota{MaxSpace: -1, MaxInodes: -1})
+	equal(t, "quota without limits", all[ofUser(2000)], meta.Quota{MaxSpace: -1, MaxInodes: -1})
 }
 
 func quotaOwnerMax(t *testing.T, c *client) {
@@ -69,8 +69,8 @@ func quotaOwnerMax(t *testing.T, c *client) {
 	c.noErr("mkdir", err)
 	set, _, err := c.Mknod(c.ctx, meta.Root, meta.RootIno, "set", meta.New{Type: meta.TypeDirectory, Mode: 02777})
 	c.noErr("mkdir", err)
-	c.limit(userQuota(1000), 4*4096, 3)
-	c.limit(groupQuota(0), 0, 4)
+	c.limit(ofUser(1000), 4*4096, 3)
+	c.limit(ofGroup(0), 0, 4)
 	create := func(dir meta.Ino, name string) (meta.Ino, error) {
 		ino, _, err := c.Mknod(c.ctx, user, dir, name, meta.New{Type: meta.TypeFile, Mode: 0644})
 		return ino, err
@@ -100,41 +100,41 @@ func quotaOwnerMax(t *testing.T, c *client) {
 func quotaTrash(t *testing.T, c *client) {
 	c.withTrash()
 	d := c.dir(meta.RootIno, "d")
-	c.limit(dirQuota(d), 0, 0)
-	c.limit(userQuota(1), 0, 0)
+	c.limit(ofDir(d), 0, 0)
+	c.limit(ofUser(1), 0, 0)
 	f := c.file(d, "f")
 	c.wrote(f, 0, 3*4096)
 	sub := c.dir(d, "sub")
-	c.limit(dirQuota(sub), 0, 0)
+	c.limit(ofDir(sub), 0, 0)
 	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, d, "f"))
 	c.noErr("rmdir", c.Rmdir(c.ctx, meta.Root, d, "sub"))
 	c.wantUsed("in the trash", map[meta.QuotaKey][2]int64{
-		dirQuota(d): {0, 0},
+		ofDir(d): {0, 0},
 		// the file, two directories, and the one of the trash
-		userQuota(0): {6 * 4096, 4},
+		ofUser(0): {6 * 4096, 4},
 	})
 	all, err := c.Quotas(c.ctx)
 	c.noErr("quotas", err)
-	if _, there := all[dirQuota(sub)]; there {
+	if _, there := all[ofDir(sub)]; there {
 		t.Error("a directory has kept its quota in the trash")
 	}
 	_, err = c.Truncate(c.ctx, meta.Root, f, 1, true) // through an open descriptor
 	c.noErr("truncate", err)
-	c.wantUsed("truncated in the trash", map[meta.QuotaKey][2]int64{dirQuota(d): {0, 0}, userQuota(0): {4 * 4096, 4}})
+	c.wantUsed("truncated in the trash", map[meta.QuotaKey][2]int64{ofDir(d): {0, 0}, ofUser(0): {4 * 4096, 4}})
 	hour := c.names(meta.TrashIno)[0]
 	ino, _, err := c.Lookup(c.ctx, meta.Root, meta.TrashIno, hour)
 	c.noErr("look-up", err)
 	c.noErr("unlink for good", c.Unlink(c.ctx, meta.Root, ino, fmt.Sprintf("%d-%d-f", d, f)))
-	c.wantUsed("gone", map[meta.QuotaKey][2]int64{dirQuota(d): {0, 0}, userQuota(0): {3 * 4096, 3}})
+	c.wantUsed("gone", map[meta.QuotaKey][2]int64{ofDir(d): {0, 0}, ofUser(0): {3 * 4096, 3}})
 	c.wantQuotasRight("trash")
-	_, err = c.SetQuota(c.ctx, dirQuota(sub), meta.Limits{})
+	_, err = c.SetQuota(c.ctx, ofDir(sub), meta.Limits{})
 	c.want("quota in the trash", err, posix.EPERM)
 }
 
 // quotaOthers: a client sees what others have set when it opens, and its own changes reach the record when it closes.
 func quotaOthers(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
-	c.limit(dirQuota(d), 0, 2)
+	c.limit(ofDir(d), 0, 2)
 	o := openVolume(t, c.eng, meta.Options{})
 	o.file(d, "f")
 	o.noErr("close", o.Volume.Close(o.ctx))
@@ -164,7 +164,7 @@ func (e *counted) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) e
 func quotaTrips(t *testing.T, c *client) {
 	e := &counted{Engine: c.eng}
 	d := c.dir(c.dir(c.dir(meta.RootIno, "a"), "b"), "c")
-	c.limit(dirQuota(meta.RootIno), 0, 1000)
+	c.limit(ofDir(meta.RootIno), 0, 1000)
 	o := openVolume(t, e, meta.Options{MaxDeletes: -1}) // freeing would add its own
 	step := func(what string, views, updates int64, fn func()) {
 		t.Helper()
@@ -187,7 +187,7 @@ func quotaTrips(t *testing.T, c *client) {
 // quotaFlush: what cannot be flushed is kept, and what perhaps was flushed is not flushed again.
 func quotaFlush(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
-	c.limit(dirQuota(d), 0, 4)
+	c.limit(ofDir(d), 0, 4)
 	e := &failing{Engine: c.eng}
 	o := openVolume(t, e, meta.Options{})
 	o.file(d, "a")
@@ -218,9 +218,9 @@ func quotaHistory(t *testing.T, c *client) {
 		dirs = append(dirs, c.dir(dirs[rnd.IntN(len(dirs))], fmt.Sprint("q", i)))
 	}
 	for _, d := range dirs {
-		c.limit(dirQuota(d), 40*4096, 30)
+		c.limit(ofDir(d), 40*4096, 30)
 	}
-	c.limit(userQuota(1000), 60*4096, 30)
+	c.limit(ofUser(1000), 60*4096, 30)
 	known := append([]meta.Ino(nil), dirs...)
 	refused := 0
 	for round := range rounds {
@@ -296,9 +296,9 @@ func quotaClients(t *testing.T, connect func() meta.Engine) {
 	inner := first.dir(outer, "inner")
 	plain := first.dir(inner, "plain")
 	for _, d := range []meta.Ino{meta.RootIno, outer, inner} {
-		first.limit(dirQuota(d), 1<<30, 0)
+		first.limit(ofDir(d), 1<<30, 0)
 	}
-	first.limit(userQuota(1), 0, 0)
+	first.limit(ofUser(1), 0, 0)
 	cs := []*client{first}
 	for len(cs) < clients {
 		cs = append(cs, openVolume(t, connect(), meta.Options{}))

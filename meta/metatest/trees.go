@@ -377,7 +377,7 @@ func treeRestore(t *testing.T, c *client) {
 func treeRestorePutBack(t *testing.T, c *client) {
 	c.withTrash()
 	q := c.dir(meta.RootIno, "q")
-	c.limit(dirQuota(q), 0, 0)
+	c.limit(ofDir(q), 0, 0)
 	d := c.grow(q, "d", 3, 2)
 	gone, taken := c.dir(meta.RootIno, "gone"), c.file(q, "taken")
 	c.file(gone, "orphan")
