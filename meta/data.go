@@ -127,7 +127,7 @@ func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
 	v.usage.add(d.Space, 0)
 	v.chargeOwner(a, use{space: d.Space})
-	if d == (DirStat{}) {
+	if d == (DirStat{}) || a.Nlink == 0 { // an open file without a name is in no directory
 		return
 	}
 	if a.Parent != 0 {

@@ -57,7 +57,10 @@ func (v *Volume) checkGrowth(r Reader, ino Ino, a *Attr, grown int64) error {
 	if err := v.checkRoom(grown, 0); err != nil {
 		return err
 	}
-	if a.Parent != 0 || v.quotas.dirs.Load() == 0 {
+	if a.Nlink == 0 || v.quotas.dirs.Load() == 0 {
+		return nil
+	}
+	if a.Parent != 0 {
 		return v.checkDir(a.Parent, use{space: grown})
 	}
 	parents, err := r.Parents(ino)

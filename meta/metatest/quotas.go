@@ -22,6 +22,8 @@ func RunQuotas(t *testing.T, database Database) {
 		"Owners":   quotaOwners,
 		"OwnerMax": quotaOwnerMax,
 		"Trash":    quotaTrash,
+		"Nameless": quotaNameless,
+		"MakePath": quotaMakePath,
 		"StatFS":   quotaStatFS,
 		"Others":   quotaOthers,
 		"Trips":    quotaTrips,
@@ -323,6 +325,26 @@ func quotaRepair(t *testing.T, c *client) {
 	equal(t, "repair", got, []meta.QuotaCheck{bad})
 	c.wantDirUsed("repaired", d, 1, 1)
 	c.wantQuotasRight("repaired")
+}
+
+func quotaMakePath(t *testing.T, c *client) {
+	a := c.dir(meta.RootIno, "a")
+	c.file(a, "f")
+	ino, err := c.MakePath(c.ctx, meta.Root, "/a//b/./c")
+	c.noErr("make path", err)
+	equal(t, "made", ino, c.lookupPath("a", "b", "c"))
+	again, err := c.MakePath(c.ctx, meta.Root, "a/b/c/")
+	c.noErr("make path", err)
+	equal(t, "found", again, ino)
+	root, _, err := c.FindPath(c.ctx, meta.Root, "/")
+	c.noErr("find path", err)
+	equal(t, "root", root, meta.RootIno)
+	for path, want := range map[string]error{"/a/x": posix.ENOENT, "/a/f/x": posix.ENOTDIR, "/a/../b": posix.EINVAL} {
+		_, _, err := c.FindPath(c.ctx, meta.Root, path)
+		c.want("find "+path, err, want)
+	}
+	_, err = c.MakePath(c.ctx, meta.Root, "/a/f")
+	c.want("make a path that is a file", err, posix.ENOTDIR)
 }
 
 func quotaStatFS(t *testing.T, c *client) {

@@ -131,6 +131,25 @@ func quotaTrash(t *testing.T, c *client) {
 	c.want("quota in the trash", err, posix.EPERM)
 }
 
+// quotaNameless: an open file without a name is charged to its owner and to no directory.
+func quotaNameless(t *testing.T, c *client) {
+	d := c.dir(meta.RootIno, "d")
+	c.limit(ofDir(d), 2*4096, 0)
+	c.limit(ofUser(0), 8*4096, 0)
+	f := c.file(d, "f")
+	c.session()
+	_, err := c.Open(c.ctx, meta.Root, f, meta.OpenFor{Write: true})
+	c.noErr("open", err)
+	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, d, "f"))
+	c.want("write beyond what the directory may hold", c.writeTo(f, 6*4096), nil)
+	c.want("write beyond what the owner may hold", c.writeTo(f, 8*4096), posix.EDQUOT)
+	c.wantUsed("written", map[meta.QuotaKey][2]int64{ofDir(d): {0, 0}, ofUser(0): {7 * 4096, 2}})
+	c.wantQuotasRight("written")
+	c.noErr("close", c.CloseFile(c.ctx, f))
+	c.wantUsed("closed", map[meta.QuotaKey][2]int64{ofDir(d): {0, 0}, ofUser(0): {4096, 1}})
+	c.wantSummary("closed", d, meta.Totals{Space: 4096, Dirs: 1})
+}
+
 // quotaOthers: a client sees what others have set when it opens, and its own changes reach the record when it closes.
 func quotaOthers(t *testing.T, c *client) {
 	d := c.dir(meta.RootIno, "d")
