@@ -18,10 +18,6 @@ func (t Totals) plus(d Totals) Totals {
 	return Totals{t.Length + d.Length, t.Space + d.Space, t.Files + d.Files, t.Dirs + d.Dirs}
 }
 
-func (t Totals) minus(d Totals) Totals {
-	return Totals{t.Length - d.Length, t.Space - d.Space, t.Files - d.Files, t.Dirs - d.Dirs}
-}
-
 func (t Totals) use() use { return use{t.Space, t.Files + t.Dirs} }
 
 // totalsOf is what one inode adds; a is nil for an entry whose inode is missing.

@@ -204,7 +204,7 @@ func treeCloneErrors(t *testing.T, c *client) {
 	c.want("read-only", err, posix.EROFS)
 }
 
-// failing fails changes: the n-th, all, or all after they were made and without saying so.
+// failing fails changes: the n-th of the foreground, all, or all after they were made and without saying so.
 type failing struct {
 	meta.Engine
 	left            atomic.Int64
@@ -214,7 +214,7 @@ type failing struct {
 var errBroken = errors.New("broken on purpose")
 
 func (e *failing) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) error) error {
-	if e.left.Add(-1) == 0 || e.always.Load() {
+	if ctx.Value(foreground{}) != nil && e.left.Add(-1) == 0 || e.always.Load() {
 		return errBroken
 	}
 	err := e.Engine.Update(ctx, want, fn)
@@ -232,6 +232,7 @@ func treeCloneFailure(t *testing.T, c *client) {
 	c.noErr("flush", c.Volume.Close(c.ctx))
 	e := &failing{Engine: c.eng}
 	*c = *openVolume(t, e, meta.Options{MaxDeletes: -1})
+	c.inForeground()
 	before := Tree(t, c.Volume)
 	space, inodes := c.usage()
 	failed := 0
