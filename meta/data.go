@@ -95,7 +95,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
 		}
 		grown := a.Space() - old.Space()
-		if err := v.checkRoom(grown, 0); err != nil {
+		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
 			return err
 		}
 		a.Mtime, a.Ctime = mtime, v.time()
@@ -144,11 +144,12 @@ func countRefs(tx Tx, ws []Written) {
 func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
 	v.usage.add(d.Space, 0)
-	if d == (DirStat{}) {
+	v.chargeOwner(a, use{space: d.Space})
+	if d == (DirStat{}) || a.Nlink == 0 { // an open file without a name is in no directory
 		return
 	}
 	if a.Parent != 0 {
-		v.addDirStat(a.Parent, d)
+		v.chargeDir(ctx, a.Parent, d)
 		return
 	}
 	var parents map[Ino]int64
@@ -157,11 +158,11 @@ func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 		return err
 	})
 	if err != nil {
-		v.log.Warn("directory statistics miss a change of size", "inode", ino, "err", err)
+		v.log.Warn("directory statistics and quotas miss a change of size", "inode", ino, "err", err)
 		return
 	}
 	for dir, n := range parents {
-		v.addDirStat(dir, DirStat{Length: d.Length * n, Space: d.Space * n})
+		v.chargeDir(ctx, dir, DirStat{Length: d.Length * n, Space: d.Space * n})
 	}
 }
 
@@ -196,7 +197,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		}
 		a.Length = length
 		grown := a.Space() - old.Space()
-		if err := v.checkRoom(grown, 0); err != nil {
+		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
 			return err
 		}
 		if err := zeroRange(tx, ino, min(old.Length, length), max(old.Length, length)); err != nil {

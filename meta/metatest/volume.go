@@ -26,6 +26,8 @@ func Run(t *testing.T, database Database) {
 	t.Run("Engine", func(t *testing.T) { RunEngine(t, open) })
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
+	t.Run("Quotas", func(t *testing.T) { RunQuotas(t, database) })
+	t.Run("Trees", func(t *testing.T) { RunTrees(t, open) })
 }
 
 // RunVolume checks the operations of meta.Volume on an engine.
@@ -805,7 +807,7 @@ func volumeCapacity(t *testing.T, c *client) {
 	c.file(meta.RootIno, "h")
 	_, _, err = c.Mknod(c.ctx, meta.Root, meta.RootIno, "i", meta.New{Type: meta.TypeFile})
 	c.want("one inode too many", err, posix.ENOSPC)
-	s := c.StatFS()
+	s := c.StatFS(c.ctx, meta.RootIno)
 	if s.TotalBytes != 16<<10 || s.FreeBytes != 4<<10 || s.TotalInodes != 3 || s.FreeInodes != 0 {
 		t.Errorf("statfs %+v", s)
 	}
