@@ -190,6 +190,7 @@ func TestDumpStreams(t *testing.T) {
 	for i := range files {
 		w.file(meta.RootIno, name("a-file-with-a-name-", i))
 	}
+	w.settled() // or the statistics of the root would be counted meanwhile
 	e.pages.Store(0)
 	var all bytes.Buffer
 	var first int64

@@ -2,7 +2,6 @@ package maintain
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"jfs/block"
-	"jfs/internal/posix"
 	"jfs/meta"
 	"jfs/object"
 )
@@ -128,12 +126,16 @@ func (g *gc) clean(ctx context.Context) error {
 	trash := g.start.Add(-time.Duration(g.format.TrashDays) * 24 * time.Hour)
 	told := func(step Step) func(int) { return func(n int) { g.o.Progress.add(step, n) } }
 
-	n, err := g.v.CleanTrash(ctx, trash, told(StepTrash))
-	g.r.Trash = int64(n)
-	if err != nil && !errors.Is(err, posix.ENOENT) {
+	var removed atomic.Int64
+	err := g.v.CleanTrash(ctx, trash, func(n int) {
+		removed.Add(int64(n))
+		g.o.Progress.add(StepTrash, n)
+	})
+	g.r.Trash = removed.Load()
+	if err != nil {
 		return fmt.Errorf("clean trash: %w", err)
 	}
-	n, err = g.v.CleanDetached(ctx, g.start.Add(-clonesAge), told(StepDetached))
+	n, err := g.v.CleanDetached(ctx, g.start.Add(-clonesAge), told(StepDetached))
 	g.r.Detached = int64(n)
 	if err != nil {
 		return fmt.Errorf("remove detached clones: %w", err)

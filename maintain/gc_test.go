@@ -85,7 +85,7 @@ func TestGCTrashAndDelayed(t *testing.T) {
 	r = w.gc(GCOptions{})
 	equal(t, "without delete", r, GCResult{Scanned: 4, Valid: 2, Compacted: Count{2, 200}})
 	r = w.gc(GCOptions{Delete: true})
-	equal(t, "trash", r.Trash, 1)
+	equal(t, "trash", r.Trash, 2) // the file, and its hour
 	equal(t, "slices", r.DelSlices, Count{2, 200})
 	// The data of the file in the trash is freed by the background or by the run, whoever comes first.
 	equal(t, "valid", r.Valid, 1)

@@ -14,14 +14,14 @@ type compacting struct {
 
 	mu      sync.Mutex // guards the rest
 	closed  bool       // no more are taken
-	counts  map[ChunkID]chunkCount
+	counts  map[ChunkID]listLength
 	busy    map[ChunkID]chan struct{} // waiting or being compacted; closed at the end
 	waiting []ChunkID                 // in the order in which they came
 	running int
 }
 
-// chunkCount is the number of records of a chunk.
-type chunkCount struct {
+// listLength is the number of records of a chunk.
+type listLength struct {
 	now  int // as last seen, and what this client has added since
 	left int // what the last compaction left: there is no use in another one until there are more
 }
@@ -44,7 +44,7 @@ func (c *compacting) init(v *Volume) {
 		return
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.counts, c.busy = map[ChunkID]chunkCount{}, map[ChunkID]chan struct{}{}
+	c.counts, c.busy = map[ChunkID]listLength{}, map[ChunkID]chan struct{}{}
 }
 
 func (c *compacting) off() bool { return c.stop == nil }
@@ -65,14 +65,14 @@ func (c *compacting) read(id ChunkID, records []Slice) {
 	if c.off() || len(records) < 2 {
 		return
 	}
-	n := c.note(id, func(n *chunkCount) { n.now = len(records) })
+	n := c.note(id, func(n *listLength) { n.now = len(records) })
 	if n.left != n.now && (n.now >= compactReadAt || len(View(records)) >= compactReadAt) {
 		c.ask(id)
 	}
 }
 
 // note changes what is known of a chunk.
-func (c *compacting) note(id ChunkID, change func(*chunkCount)) chunkCount {
+func (c *compacting) note(id ChunkID, change func(*listLength)) listLength {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, known := c.counts[id]
@@ -94,7 +94,7 @@ func (c *compacting) wrote(ctx context.Context, id ChunkID, added int) {
 	if c.off() {
 		return
 	}
-	n := c.note(id, func(n *chunkCount) { n.now += added }).now
+	n := c.note(id, func(n *listLength) { n.now += added }).now
 	if n <= compactWriteFrom && n/compactWriteEach == (n-added)/compactWriteEach {
 		return
 	}
@@ -157,5 +157,5 @@ func (c *compacting) run(id ChunkID) {
 		}
 		return
 	}
-	c.note(id, func(n *chunkCount) { n.now, n.left = left, left })
+	c.note(id, func(n *listLength) { n.now, n.left = left, left })
 }

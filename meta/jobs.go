@@ -95,7 +95,7 @@ func (v *Volume) hasTrash(ctx context.Context) (there bool, err error) {
 func (v *Volume) cleanTrashJob(ctx context.Context) error {
 	days := time.Duration(v.format.Load().TrashDays) * 24 * time.Hour
 	// The names of the directories are whole hours, and clocks differ.
-	_, err := v.CleanTrash(ctx, v.now().Add(-days-2*time.Hour), nil)
+	err := v.CleanTrash(ctx, v.now().Add(-days-2*time.Hour), nil)
 	_, derr := v.CleanDelayed(ctx, v.now().Add(-days).Unix(), nil)
 	return errors.Join(err, derr)
 }
@@ -319,7 +319,7 @@ func (v *Volume) CleanDetached(ctx context.Context, before time.Time, done func(
 			return n, err
 		}
 		for _, ino := range roots {
-			if err := v.RemoveOrphan(ctx, ino, v.now()); err != nil {
+			if err := v.RemoveDetached(ctx, ino); err != nil {
 				return n, err
 			}
 			n++

@@ -59,12 +59,16 @@ type Volume struct {
 	trash   trashDir
 	usage   usage
 	stats   dirStats
+	quotas  quotas
 	freer   freer
 	compact compacting
 	sess    session
 
-	openMu sync.Mutex
-	opened map[Ino]int // open handles of this client by inode
+	ancestors ancestors
+
+	openMu   sync.Mutex         // guards opened and removing
+	opened   map[Ino]int        // open handles of this client by inode
+	removing map[Ino]*inRemoval // inodes that operations under way remove
 
 	stop context.CancelFunc // ends the background work
 	bg   sync.WaitGroup
@@ -91,11 +95,11 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	opt.MaxDeletes = orDefault(opt.MaxDeletes, defaultMaxDeletes)
 	opt.Timeout = orDefault(opt.Timeout, defaultTimeout)
 
-	v := &Volume{engine: engine, opt: opt, log: opt.Log, now: opt.Now, opened: map[Ino]int{}}
+	v := &Volume{engine: engine, opt: opt, log: opt.Log, now: opt.Now, opened: map[Ino]int{}, removing: map[Ino]*inRemoval{}}
 	v.format.Store(&f)
 	v.inodes = idBatch{engine: engine, seq: SeqInode, size: inodeBatch, least: uint64(RootIno) + 1}
 	v.slices = idBatch{engine: engine, seq: SeqSlice, size: sliceBatch, least: 1}
-	if err := v.refreshUsage(ctx); err != nil {
+	if err := errors.Join(v.refreshUsage(ctx), v.loadQuotas(ctx)); err != nil {
 		return nil, err
 	}
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -104,6 +108,7 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	v.freer.init(v)
 	v.compact.init(v)
 	v.bg.Go(func() { v.flushStatsLoop(bg) })
+	v.bg.Go(func() { v.flushQuotasLoop(bg) })
 	return v, nil
 }
 
@@ -114,7 +119,8 @@ func (v *Volume) Close(ctx context.Context) error {
 	v.bg.Wait()
 	v.compact.close()
 	v.freer.close()
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx))
+	// The end of the session may remove inodes, which changes the use of quotas.
+	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
@@ -128,6 +134,10 @@ func (v *Volume) ReadOnly() bool { return v.opt.ReadOnly }
 
 func (v *Volume) time() Time { return TimeOf(v.now()) }
 
+// updateTries bounds how often a change is tried again because parents of directories turned out to be needed: once
+// for each directory that it concerns, and for each time that what was learned grew too old.
+const updateTries = 100
+
 // update runs a change. what describes it for errors that are no answers of the file system.
 func (v *Volume) update(ctx context.Context, what func() string, want Want, fn func(Tx) error) error {
 	if v.opt.ReadOnly {
@@ -135,7 +145,15 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
-	return describe(what, v.engine.Update(ctx, want, fn))
+	err := v.engine.Update(ctx, want, fn)
+	for try := 0; err != nil && try < updateTries; try++ {
+		again, why := v.learnParents(ctx, err)
+		if why != nil || !again {
+			return describe(what, why)
+		}
+		err = v.engine.Update(ctx, want, fn)
+	}
+	return describe(what, err)
 }
 
 func (v *Volume) view(ctx context.Context, what func() string, want Want, fn func(Reader) error) error {

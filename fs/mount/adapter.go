@@ -23,6 +23,9 @@ type adapter struct {
 	opt  Options
 	reqs *requests
 
+	told       *told
+	forgetAttr func(node uint64) // makes the kernel ask for a node's attributes again
+
 	files table[handle]
 	dirs  table[directory]
 
@@ -43,7 +46,9 @@ func newAdapter(b backend, opt Options) *adapter {
 		reqs: newRequests(limits{
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),
-		logLimit: rate.NewLimiter(logRate, logBurst),
+		told:       newTold(opt.AttrTimeout),
+		forgetAttr: func(uint64) {},
+		logLimit:   rate.NewLimiter(logRate, logBurst),
 	}
 }
 
@@ -90,13 +95,13 @@ func (a *adapter) do(op string, cancel <-chan struct{}, h *fuse.InHeader, fn fun
 // run is do for requests on something that is open.
 func (a *adapter) run(op string, cancel <-chan struct{}, delay time.Duration, node uint64, fn func(context.Context) error) fuse.Status {
 	r := a.reqs.begin(cancel, delay)
+	defer r.end() // also when fn panics
 	err := fn(r)
 	no, logged := errno(err)
 	if logged && errors.Is(r.ended(), context.Canceled) {
 		// Drivers report a broken-off request in their own ways.
 		no, logged = syscall.EINTR, false
 	}
-	r.end()
 	if logged {
 		a.log(op, node, err)
 	}

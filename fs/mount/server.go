@@ -13,6 +13,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -66,6 +67,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	}
 	if s.raw, err = attach(s.a, &opt); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
+	}
+	s.a.forgetAttr = func(node uint64) { // attributes alone may be invalidated while the kernel waits for an answer
+		if err := notified("inode", s.raw.InodeNotify(node, -1, 0)); err != nil {
+			s.log.Debug("attributes may be seen late", "inode", s.a.ino(node), "err", err)
+		}
 	}
 	m, ok, err := mountAt(s.point)
 	if err == nil && !ok {
@@ -144,9 +150,13 @@ func fuseOptions(opt *Options) *fuse.MountOptions {
 		DisableXAttrs: !opt.EnableXattr,
 		Debug:         opt.Debug,
 		Logger:        logger(opt),
+		PanicHandler: func(what any) fuse.Status {
+			opt.Log.Error("a request panicked", "panic", what, "stack", string(debug.Stack()))
+			return fuse.EIO
+		},
 		// O_TRUNC and umask are left to the file system: one request less per truncating open, and default ACLs
-		// replace the umask. Large direct reads are sent as requests side by side.
-		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_ASYNC_DIO,
+		// replace the umask. CAP_ASYNC_DIO is not asked for: with it, whoever waits for direct I/O cannot be killed.
+		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK,
 	}
 	if opt.WritebackCache {
 		fo.ExtraCapabilities |= fuse.CAP_WRITEBACK_CACHE

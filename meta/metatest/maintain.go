@@ -54,7 +54,7 @@ func (c *client) plan(ino meta.Ino) (meta.Compaction, meta.Slice) {
 	return p, meta.Slice{Pos: p.Pos, ID: id, Size: p.Size, Len: p.Size}
 }
 
-func (c *client) refs(list ...meta.SliceRef) []int64 {
+func (c *client) refsOf(list ...meta.SliceRef) []int64 {
 	c.t.Helper()
 	return read(c.t, c.eng, func(r meta.Reader) ([]int64, error) { return r.Refs(list) })
 }
@@ -96,7 +96,7 @@ func compactCommit(t *testing.T, connect func() meta.Engine) {
 	if before.Length != after.Length || before.Ctime == after.Ctime && before.Mtime.Sec > after.Mtime.Sec {
 		t.Errorf("attribute changed from %+v to %+v", before, after)
 	}
-	if n := c.refs(meta.SliceRef{ID: record.ID, Size: record.Size}); n[0] != 1 {
+	if n := c.refsOf(meta.SliceRef{ID: record.ID, Size: record.Size}); n[0] != 1 {
 		t.Errorf("the new slice has %d references", n[0])
 	}
 	c.noErr("the same again", c.CommitCompaction(c.ctx, p, record.ID)) // as after a lost answer
@@ -116,7 +116,7 @@ func compactTrash(t *testing.T, connect func() meta.Engine) {
 	c.noErr("commit", c.CommitCompaction(c.ctx, p, record.ID))
 	refs := []meta.SliceRef{{ID: a.ID, Size: a.Size}, {ID: b.ID, Size: b.Size}}
 	equal(t, "delayed", c.delayed(), []meta.Delayed{{ID: record.ID, At: now.Unix(), Slices: refs}})
-	equal(t, "references", c.refs(refs...), []int64{1, 1})
+	equal(t, "references", c.refsOf(refs...), []int64{1, 1})
 	c.freedNow()
 
 	cleaned, err := c.CleanDelayed(c.ctx, now.Unix(), nil)
@@ -146,7 +146,7 @@ func compactShared(t *testing.T, connect func() meta.Engine) {
 	p, record := c.plan(ino)
 	c.noErr("commit", c.CommitCompaction(c.ctx, p, record.ID))
 	c.freedNow(a)
-	equal(t, "references of the shared one", c.refs(meta.SliceRef{ID: b.ID, Size: b.Size}), []int64{1})
+	equal(t, "references of the shared one", c.refsOf(meta.SliceRef{ID: b.ID, Size: b.Size}), []int64{1})
 }
 
 // unknownEngine answers its next Update with meta.ErrUnknown, after or instead of carrying it out.
@@ -191,7 +191,7 @@ func compactUnknown(t *testing.T, connect func() meta.Engine) {
 		u.mu.Unlock()
 		c.noErr("commit", c.CommitCompaction(c.ctx, p, record.ID))
 		wantChunk(t, c.eng, ino, 0, []meta.Slice{record})
-		equal(t, "references", c.refs(meta.SliceRef{ID: record.ID, Size: record.Size}), []int64{1})
+		equal(t, "references", c.refsOf(meta.SliceRef{ID: record.ID, Size: record.Size}), []int64{1})
 	}
 }
 
