@@ -196,29 +196,33 @@ func Outdated(made []time.Time, now time.Time) []time.Time {
 	sorted := slices.Clone(made)
 	slices.SortFunc(sorted, time.Time.Compare)
 	now = now.UTC()
-	kept := map[string]bool{}
+	type period struct {
+		unit byte
+		a, b int
+	}
+	kept := map[period]bool{}
 	var old []time.Time
 	for _, t := range sorted {
 		u := t.UTC()
-		var period string
+		var in period
 		switch {
 		case u.After(now.AddDate(0, 0, -2)):
 			continue
 		case u.After(now.AddDate(0, 0, -14)):
-			period = u.Format("day 2006-01-02")
+			in = period{'d', u.Year(), u.YearDay()}
 		case u.After(now.AddDate(0, -2, 0)):
 			year, week := u.ISOWeek()
-			period = fmt.Sprintf("week %d-%d", year, week)
+			in = period{'w', year, week}
 		case u.After(now.AddDate(-2, 0, 0)):
-			period = u.Format("month 2006-01")
+			in = period{'m', u.Year(), int(u.Month())}
 		default:
 			old = append(old, t)
 			continue
 		}
-		if kept[period] {
+		if kept[in] {
 			old = append(old, t)
 		}
-		kept[period] = true
+		kept[in] = true
 	}
 	return old
 }
