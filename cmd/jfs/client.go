@@ -49,7 +49,9 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	parts.add("volume", c.volume.Close)
 
-	uploader := upload.New(data.blocks, upload.Options{Concurrency: opt.maxUploads, Cache: data.cache, Log: a.log})
+	uploader := upload.New(data.blocks, upload.Options{
+		Concurrency: opt.maxUploads, Cache: data.written(c.format.BlockBytes(), opt.cacheLarge), Log: a.log,
+	})
 	parts.add("uploads", uploader.Close)
 
 	fo := fs.Options{

@@ -17,7 +17,7 @@ var impatient = []string{"--put-timeout", "1s", "--get-timeout", "1s", "--io-ret
 // TestE2EStoreStops: without its store a mount says so to who waits for data to be stored, and loses nothing.
 func TestE2EStoreStops(t *testing.T) {
 	c := newCluster(t)
-	c.machine("a", impatient...)
+	c.machine("a", append([]string{"--cache-large-write"}, impatient...)...)
 	c.machine("b", impatient...)
 	a, b := c.path("a"), c.path("b")
 	before := content(5<<20, 1)

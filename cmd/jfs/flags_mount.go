@@ -14,7 +14,6 @@ type mountOptions struct {
 	background bool
 	noSyslog   bool
 	logFile    string
-	force      bool
 	hideTrash  bool
 	fstab      bool
 	noHugePage bool
@@ -57,6 +56,7 @@ type mountOptions struct {
 	cacheMode    fs.FileMode
 	cacheSize    int64 // bytes
 	cacheItems   int64
+	cacheLarge   bool
 	freeSpace    float64
 	checksum     string
 	eviction     string
@@ -88,7 +88,7 @@ func mountOwnFlags() mountTable {
 		{name: "background", short: "d", to: toBool(func(o *mountOptions) *bool { return &o.background }), help: "return when the volume is mounted, and serve it in the background"},
 		{name: "no-syslog", to: toBool(func(o *mountOptions) *bool { return &o.noSyslog }), help: "in the background, do not log to syslog"},
 		{name: "log", def: defaultLogFile, to: toText(func(o *mountOptions) *string { return &o.logFile }), help: "log file of a mount in the background"},
-		{name: "force", to: toBool(func(o *mountOptions) *bool { return &o.force }), help: "mount also over a volume that is mounted there"},
+		{name: "force", boolean: true, state: later, help: "mount also over a volume that is mounted there"},
 		{name: "hide-internal", to: toBool(func(o *mountOptions) *bool { return &o.hideTrash }), help: "do not list .trash in the root directory; it can be entered nevertheless"},
 		{name: "update-fstab", to: toBool(func(o *mountOptions) *bool { return &o.fstab }), help: "with -d, write this mount into /etc/fstab"},
 		{name: "disable-transparent-hugepage", to: toBool(func(o *mountOptions) *bool { return &o.noHugePage }), help: "do without transparent huge pages, which can take more memory"},
@@ -173,7 +173,7 @@ func mountCacheFlags() mountTable {
 		{name: "cache-items", def: "0", to: toCount(func(o *mountOptions) *int64 { return &o.cacheItems }), help: "most blocks in the cache; 0 for no limit"},
 		{name: "free-space-ratio", def: "0.1", to: func(o *mountOptions) pflag.Value { return ratioValue{&o.freeSpace} }, help: "share of the cache's disk that is left free"},
 		{name: "cache-partial-only", boolean: true, state: later, help: "cache only parts of blocks"},
-		{name: "cache-large-write", boolean: true, state: holds, help: "cache also whole blocks when they are written, as is always done here"},
+		{name: "cache-large-write", to: toBool(func(o *mountOptions) *bool { return &o.cacheLarge }), help: "cache also whole blocks when they are written, not only smaller ones"},
 		{name: "verify-cache-checksum", def: "extend", to: choice(func(o *mountOptions) *string { return &o.checksum }, "none", "full", "shrink", "extend"), help: "what a read from the cache verifies: none, full, shrink or extend"},
 		{name: "cache-eviction", def: "2-random", to: choice(func(o *mountOptions) *string { return &o.eviction }, "2-random", "lru", "none"), help: "which blocks go when the cache is full: 2-random, lru, or none for no new ones"},
 		{name: "cache-scan-interval", def: "1h", to: span(func(o *mountOptions) *time.Duration { return &o.cacheScan }), help: "interval at which the cache is compared with its disk; 0 for never"},

@@ -92,7 +92,6 @@ func formatFlags() table[formatOptions] {
 
 type configOptions struct {
 	volumeOptions
-	yes           bool
 	force         bool
 	uploadLimit   int64 // Mbit/s
 	downloadLimit int64 // Mbit/s

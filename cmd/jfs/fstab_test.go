@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +79,33 @@ func TestLinkHelper(t *testing.T) {
 		t.Errorf("a link of another program: %v", err)
 	}
 	if target, err := os.Readlink(link); err != nil || target != "/usr/bin/jfs" {
+		t.Errorf("link to %q, %v", target, err)
+	}
+}
+
+func TestWriteFstab(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	var log bytes.Buffer
+	a := newApp(io.Discard, &log, func(string) string { return "" })
+	a.fstab, a.helper = filepath.Join(dir, "fstab"), filepath.Join(dir, "mount.juicefs")
+	again := relaunch{flags: []string{"cache-size=512000M"}, fuse: []string{"noexec"}, url: "sqlite3://m.db", point: "/mnt/jfs"}
+	if err := a.writeFstab(again, "/usr/bin/jfs"); err != nil {
+		t.Fatal(err)
+	}
+	again.url, again.point = "redis://:geheim@h/1", "/mnt/other"
+	if err := a.writeFstab(again, "/usr/bin/jfs"); err != nil {
+		t.Fatal(err)
+	}
+	want := "sqlite3://" + dir + "/m.db /mnt/jfs juicefs _netdev,cache-size=512000M,noexec 0 0\n" +
+		"redis://:geheim@h/1 /mnt/other juicefs _netdev,cache-size=512000M,noexec 0 0\n"
+	if got, err := os.ReadFile(a.fstab); err != nil || string(got) != want {
+		t.Errorf("got %q, %v\nwant %q", got, err, want)
+	}
+	if !strings.Contains(log.String(), "<WARNING>: the password of the database is written into") || strings.Contains(log.String(), "geheim") {
+		t.Errorf("log: %s", log.String())
+	}
+	if target, err := os.Readlink(a.helper); err != nil || target != "/usr/bin/jfs" {
 		t.Errorf("link to %q, %v", target, err)
 	}
 }

@@ -103,7 +103,7 @@ func applyWords(set *pflag.FlagSet, flags mountTable, opt *mountOptions) error {
 					value = f.NoOptDefVal
 				}
 				if !hasValue && value == "" {
-					return fmt.Errorf("option %s in -o needs a value: %s=...", name, name)
+					return fmt.Errorf("option %s in -o needs a value: write %s=VALUE", name, name)
 				}
 				if err := set.Set(name, value); err != nil {
 					return fmt.Errorf("option %s in -o: %w", name, err)

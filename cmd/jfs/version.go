@@ -16,7 +16,7 @@ import (
 const release = "0.1.0"
 
 // version names the commit that was built; the linker sets it where the build does not know by itself.
-var version string //nolint:gochecknoglobals // the linker sets variables of packages only
+var version string
 
 func (a *app) addVersion(root *cobra.Command) error {
 	return addCommand(a, root, command[struct{}]{

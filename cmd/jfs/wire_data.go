@@ -17,6 +17,7 @@ import (
 	"jfs/meta"
 	"jfs/object"
 	"jfs/prefetch"
+	"jfs/upload"
 )
 
 // memoryOnly is the --cache-dir of a client without a cache on disk.
@@ -84,6 +85,26 @@ func buildData(ctx context.Context, f meta.Format, opt *mountOptions, log *slog.
 	})
 	parts.add("read-ahead", plain(d.prefetch.Close))
 	return d, nil
+}
+
+// written gives the cache of blocks that are written: all of them, or those smaller than the volume's block size. A
+// big file would otherwise be written to the cache's disk at once, though it is read back later if ever.
+func (d *dataPlane) written(blockSize uint32, all bool) upload.Cache {
+	if all {
+		return d.cache
+	}
+	return smallBlocks{d.cache, blockSize}
+}
+
+type smallBlocks struct {
+	upload.Cache
+	below uint32
+}
+
+func (s smallBlocks) Put(key block.Key, buf *bytepool.Buf) {
+	if key.Size < s.below {
+		s.Cache.Put(key, buf)
+	}
 }
 
 // freeSlice removes the objects of a slice, and what the cache has of it.

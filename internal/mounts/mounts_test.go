@@ -2,6 +2,7 @@ package mounts
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,7 +159,7 @@ func TestWaitExit(t *testing.T) {
 	cmd := hold(t, t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := WaitExit(ctx, cmd.Process.Pid); err != context.Canceled {
+	if err := WaitExit(ctx, cmd.Process.Pid); !errors.Is(err, context.Canceled) {
 		t.Errorf("running process: %v", err)
 	}
 	if err := cmd.Process.Kill(); err != nil {

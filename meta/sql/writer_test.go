@@ -37,7 +37,7 @@ func hold(t *testing.T, e *Engine) (release func()) {
 }
 
 // enqueue starts updates and returns when all are in the queue; wait gives their errors.
-func enqueue(t *testing.T, e *Engine, ctx context.Context, fns ...func(meta.Tx) error) (wait func() []error) {
+func enqueue(ctx context.Context, t *testing.T, e *Engine, fns ...func(meta.Tx) error) (wait func() []error) {
 	t.Helper()
 	errs := make([]error, len(fns))
 	var wg sync.WaitGroup
@@ -80,7 +80,7 @@ func TestGroupCommit(t *testing.T) {
 	defer release()
 	refused := errors.New("refused")
 	var seen int64
-	wait := enqueue(t, e, t.Context(), counter("a", 1), counter("b", 2),
+	wait := enqueue(t.Context(), t, e, counter("a", 1), counter("b", 2),
 		func(tx meta.Tx) error {
 			tx.SetCounter("a", 99)
 			return refused
@@ -93,7 +93,7 @@ func TestGroupCommit(t *testing.T) {
 	before := e.Stats()
 	release()
 	errs := wait()
-	if errs[0] != nil || errs[1] != nil || errs[2] != refused || errs[3] != nil {
+	if errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], refused) || errs[3] != nil {
 		t.Errorf("errors %v", errs)
 	}
 	s := e.Stats()
@@ -115,7 +115,7 @@ func TestGroupMemberFails(t *testing.T) {
 	release := hold(t, e)
 	defer release()
 	runs := 0
-	wait := enqueue(t, e, t.Context(), counter("a", 1),
+	wait := enqueue(t.Context(), t, e, counter("a", 1),
 		func(tx meta.Tx) error {
 			runs++
 			tx.SetCounter("b", 99)
@@ -167,7 +167,7 @@ func TestGoexitHurtsNobodyElse(t *testing.T) {
 	e := ready(t, "")
 	release := hold(t, e)
 	defer release()
-	wait := enqueue(t, e, t.Context(), counter("a", 1), func(tx meta.Tx) error {
+	wait := enqueue(t.Context(), t, e, counter("a", 1), func(tx meta.Tx) error {
 		tx.SetCounter("b", 1)
 		runtime.Goexit()
 		return nil
@@ -188,12 +188,12 @@ func TestCancelWhileQueued(t *testing.T) {
 	release := hold(t, e)
 	defer release()
 	ctx, cancel := context.WithCancel(t.Context())
-	wait := enqueue(t, e, ctx, counter("a", 1))
+	wait := enqueue(ctx, t, e, counter("a", 1))
 	cancel()
 	if errs := wait(); !errors.Is(errs[0], context.Canceled) {
 		t.Errorf("error %v", errs[0])
 	}
-	wait = enqueue(t, e, t.Context(), counter("b", 2))
+	wait = enqueue(t.Context(), t, e, counter("b", 2))
 	release()
 	if errs := wait(); errs[0] != nil {
 		t.Error(errs[0])
@@ -260,7 +260,7 @@ func TestDatabaseFull(t *testing.T) {
 	}
 	release := hold(t, e)
 	defer release()
-	wait := enqueue(t, e, t.Context(), big, counter("b", 2))
+	wait := enqueue(t.Context(), t, e, big, counter("b", 2))
 	release()
 	errs := wait()
 	if !errors.Is(errs[0], posix.ENOSPC) {
