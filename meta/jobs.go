@@ -19,8 +19,6 @@ const (
 
 	delFileAge = int64(3600) // seconds that data of removed files is left to the client that removed them
 	delFileMax = 600_000     // removed files freed in one run
-
-	detachedAge = 24 * time.Hour // after which a clone that was not attached is given up
 )
 
 // jobBatch is how many records a job asks for at a time.
