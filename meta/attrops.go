@@ -63,6 +63,10 @@ func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old,
 		tx.SetAttr(ino, &a)
 		return nil
 	})
+	if err == nil && (a.UID != old.UID || a.GID != old.GID) && ino != RootIno && ino != TrashIno {
+		v.chargeOwner(&old, charge(&old).negate())
+		v.chargeOwner(&a, charge(&a))
+	}
 	return old, a, err
 }
 
@@ -203,6 +207,13 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 		case a.Nlink == 0:
 			return posix.ENOENT
 		}
+		// Nothing more is charged to the owner, but a full quota is to be felt.
+		if err := v.checkOwner(&a, use{inodes: 1}); err != nil {
+			return err
+		}
+		if err := v.checkDir(dir, charge(&a)); err != nil {
+			return err
+		}
 		if a.Parent != 0 {
 			tx.AddParent(ino, a.Parent, 1)
 			a.Parent = 0
@@ -218,6 +229,6 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 	if err != nil {
 		return Attr{}, err
 	}
-	v.addDirStat(dir, DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1})
+	v.chargeDir(ctx, dir, statOf(&a))
 	return a, nil
 }

@@ -92,11 +92,14 @@ func (v *Volume) StartSession(ctx context.Context, info SessionInfo) error {
 			break
 		}
 	}
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	end := v.stop
+	v.stop = func() { stop(); end() }
 	if v.opt.Heartbeat > 0 {
-		bg, stop := context.WithCancel(context.WithoutCancel(ctx))
-		end := v.stop
-		v.stop = func() { stop(); end() }
 		v.bg.Go(func() { v.heartbeat(bg) })
+	}
+	if !v.opt.NoBGJob {
+		v.bg.Go(func() { v.jobsLoop(bg) })
 	}
 	return nil
 }
@@ -138,7 +141,7 @@ func (v *Volume) beat(ctx context.Context) error {
 		tx.SetSession(next)
 		return nil
 	})
-	if err := errors.Join(err, v.reload(ctx), v.refreshUsage(ctx)); err != nil || v.opt.NoBGJob {
+	if err := errors.Join(err, v.reload(ctx), v.refreshUsage(ctx), v.loadQuotas(ctx)); err != nil || v.opt.NoBGJob {
 		return err
 	}
 	won, err := v.setIfSmall(ctx, LastCleanupSessions, int64(v.opt.Heartbeat.Seconds()*0.9))
