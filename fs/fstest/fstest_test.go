@@ -1,0 +1,9 @@
+package fstest_test
+
+import (
+	"testing"
+
+	"jfs/fs/fstest"
+)
+
+func TestLocalDirectory(t *testing.T) { fstest.Run(t, t.TempDir()) }

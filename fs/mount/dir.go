@@ -1,0 +1,69 @@
+package mount
+
+import (
+	"context"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"jfs/fs"
+	"jfs/internal/posix"
+)
+
+func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	return a.do("opendir", cancel, &in.InHeader, func(ctx context.Context) error {
+		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), a.ino(in.NodeId))
+		if err == nil {
+			out.Fh = a.dirs.add(d)
+		}
+		return err
+	})
+}
+
+func (a *adapter) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return a.list("readdir", cancel, in, out, false, func(e fs.DirEntry) bool {
+		return out.AddDirEntry(a.dirent(&e))
+	})
+}
+
+func (a *adapter) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return a.list("readdirplus", cancel, in, out, true, func(e fs.DirEntry) bool {
+		entry := out.AddDirLookupEntry(a.dirent(&e))
+		if entry == nil {
+			return false
+		}
+		// Without attributes the entry's node stays 0, and the kernel asks when it wants to know more. It wants
+		// no attributes with "." and "..".
+		if e.Attr != nil && e.Name != "." && e.Name != ".." {
+			a.fillEntry(&fs.Inode{Ino: e.Ino, Attr: *e.Attr}, entry)
+		}
+		return true
+	})
+}
+
+// list reads on in a directory and adds entries until one does not fit.
+func (a *adapter) list(op string, cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList, plus bool, add func(fs.DirEntry) bool) fuse.Status {
+	return a.run(op, cancel, a.reqs.interruptDelay, in.NodeId, func(ctx context.Context) error {
+		d, ok := a.dirs.get(in.Fh)
+		if !ok {
+			return posix.EBADF
+		}
+		err := d.Read(ctx, in.Offset, plus, add)
+		if len(out.Bytes()) > 0 {
+			return nil // what is there is right, and an error that lasts comes back with the next request
+		}
+		return err
+	})
+}
+
+func (a *adapter) dirent(e *fs.DirEntry) fuse.DirEntry {
+	return fuse.DirEntry{Name: e.Name, Ino: a.node(e.Ino), Mode: typeBits(e.Type), Off: e.Off}
+}
+
+func (a *adapter) ReleaseDir(in *fuse.ReleaseIn) {
+	if d, ok := a.dirs.take(in.Fh); ok {
+		d.Close()
+	}
+}
+
+// FsyncDir has nothing to do: changes of the name space are stored when they are answered.
+func (a *adapter) FsyncDir(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return fuse.OK }

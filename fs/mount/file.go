@@ -1,0 +1,131 @@
+package mount
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"jfs/internal/posix"
+	"jfs/meta"
+)
+
+// openFlags are the flags with which the file system is to open.
+func (a *adapter) openFlags(kernel uint32) int {
+	flags := int(kernel)
+	if a.opt.WritebackCache {
+		// The kernel reads the rest of a page that is written in part, and finds the end for appends itself.
+		flags &^= syscall.O_APPEND
+		if flags&syscall.O_ACCMODE == syscall.O_WRONLY {
+			flags = flags&^syscall.O_ACCMODE | syscall.O_RDWR
+		}
+	}
+	return flags
+}
+
+// opened enters a handle and says how the kernel is to treat it.
+func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenOut) {
+	out.Fh = a.files.add(h)
+	if keepCache {
+		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+	}
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+		out.OpenFlags |= fuse.FOPEN_NOFLUSH // there is nothing that close(2) could report
+	}
+}
+
+func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	return a.do("open", cancel, &in.InHeader, func(ctx context.Context) error {
+		h, keep, err := a.fs.Open(ctx, a.who(&in.InHeader), a.ino(in.NodeId), a.openFlags(in.Flags))
+		if err == nil {
+			a.opened(h, in.Flags, keep, out)
+		}
+		return err
+	})
+}
+
+func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	return a.do("create", cancel, &in.InHeader, func(ctx context.Context) error {
+		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), a.ino(in.NodeId), name, n, a.openFlags(in.Flags))
+		if err == nil {
+			a.fillEntry(&file, &out.EntryOut)
+			a.opened(h, in.Flags, false, &out.OpenOut)
+		}
+		return err
+	})
+}
+
+// withFile runs fn on an open file.
+func (a *adapter) withFile(op string, cancel <-chan struct{}, node, fh uint64, fn func(context.Context, handle) error) fuse.Status {
+	return a.run(op, cancel, a.reqs.interruptDelay, node, func(ctx context.Context) error {
+		h, ok := a.files.get(fh)
+		if !ok {
+			return posix.EBADF
+		}
+		return fn(ctx, h)
+	})
+}
+
+func (a *adapter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	n := 0
+	st := a.withFile("read", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) (err error) {
+		n, err = h.Read(ctx, in.Offset, buf)
+		return err
+	})
+	if st != fuse.OK {
+		return nil, st
+	}
+	return fuse.ReadResultData(buf[:n]), st
+}
+
+func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (written uint32, st fuse.Status) {
+	st = a.withFile("write", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
+		n, err := h.Write(ctx, in.Offset, data)
+		written = uint32(n)
+		return err
+	})
+	return written, st
+}
+
+func (a *adapter) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	return a.withFile("flush", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
+		return h.Flush(ctx)
+	})
+}
+
+func (a *adapter) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	return a.withFile("fsync", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
+		return h.Fsync(ctx)
+	})
+}
+
+// Release is sent after the last close, and nobody waits for its answer or can interrupt it: only the end of the
+// connection cancels it, and then there is still some time for it.
+func (a *adapter) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
+	h, ok := a.files.take(in.Fh)
+	if !ok {
+		return
+	}
+	a.run("release", cancel, a.reqs.detachDelay, in.NodeId, func(ctx context.Context) error {
+		h.Release(ctx)
+		return nil
+	})
+}
+
+// What follows is not offered. With ENOSYS the kernel never asks again and does what it can without: SEEK_DATA and
+// SEEK_HOLE take the file for one extent, fallocate gives EOPNOTSUPP (on which posix_fallocate of the C library
+// writes zeros), copy_file_range copies through the page cache, O_TMPFILE gives EOPNOTSUPP, and locks are kept
+// inside the kernel because they were not asked for when the connection was set up.
+
+func (a *adapter) Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status { return fuse.ENOSYS }
+
+func (a *adapter) Fallocate(<-chan struct{}, *fuse.FallocateIn) fuse.Status { return fuse.ENOSYS }
+
+func (a *adapter) CopyFileRange(<-chan struct{}, *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
+	return 0, fuse.ENOSYS
+}
+
+func (a *adapter) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status {
+	return fuse.ENOSYS
+}

@@ -1,0 +1,171 @@
+package mount
+
+import (
+	"context"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"jfs/fs"
+	"jfs/internal/posix"
+	"jfs/meta"
+)
+
+func (a *adapter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	st := a.do("lookup", cancel, h, func(ctx context.Context) error {
+		in, err := a.fs.Lookup(ctx, a.who(h), a.ino(h.NodeId), name)
+		if err == nil {
+			a.fillEntry(&in, out)
+		}
+		return err
+	})
+	if st == fuse.ENOENT && a.opt.NegativeTimeout > 0 {
+		// Node 0 says "no such name" as ENOENT does, but with a time for which that holds.
+		*out = fuse.EntryOut{}
+		out.SetEntryTimeout(a.opt.NegativeTimeout)
+		return fuse.OK
+	}
+	return st
+}
+
+func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	return a.do("getattr", cancel, &in.InHeader, func(ctx context.Context) error {
+		ino := a.ino(in.NodeId)
+		attr, err := a.fs.GetAttr(ctx, ino)
+		if err == nil {
+			a.fillAttr(ino, &attr, out)
+		}
+		return err
+	})
+}
+
+func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	return a.do("setattr", cancel, &in.InHeader, func(ctx context.Context) error {
+		ino := a.ino(in.NodeId)
+		var h handle
+		if fh, ok := in.GetFh(); ok {
+			if h, ok = a.files.get(fh); !ok {
+				return posix.EBADF
+			}
+		}
+		c := changeOf(in)
+		var attr meta.Attr
+		var err error
+		if c == (fs.SetAttr{}) {
+			attr, err = a.fs.GetAttr(ctx, ino)
+		} else {
+			attr, err = a.fs.SetAttr(ctx, a.who(&in.InHeader), ino, c, h)
+		}
+		if err == nil {
+			a.fillAttr(ino, &attr, out)
+		}
+		return err
+	})
+}
+
+// mknod makes an inode of any type.
+func (a *adapter) mknod(op string, cancel <-chan struct{}, h *fuse.InHeader, name string, n meta.New, out *fuse.EntryOut) fuse.Status {
+	return a.do(op, cancel, h, func(ctx context.Context) error {
+		in, err := a.fs.Mknod(ctx, a.who(h), a.ino(h.NodeId), name, n)
+		if err == nil {
+			a.fillEntry(&in, out)
+		}
+		return err
+	})
+}
+
+func (a *adapter) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	n := meta.New{Type: typeOf(in.Mode), Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+	if n.Type == meta.TypeBlockDev || n.Type == meta.TypeCharDev {
+		n.Rdev = in.Rdev
+	}
+	return a.mknod("mknod", cancel, &in.InHeader, name, n, out)
+}
+
+func (a *adapter) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	n := meta.New{Type: meta.TypeDirectory, Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+	return a.mknod("mkdir", cancel, &in.InHeader, name, n, out)
+}
+
+func (a *adapter) Symlink(cancel <-chan struct{}, h *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
+	if len(target) >= meta.MaxSymlink {
+		return fuse.Status(posix.ENAMETOOLONG.Errno())
+	}
+	n := meta.New{Type: meta.TypeSymlink, Mode: 0777, Target: target}
+	return a.mknod("symlink", cancel, h, name, n, out)
+}
+
+func (a *adapter) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (target []byte, st fuse.Status) {
+	st = a.do("readlink", cancel, h, func(ctx context.Context) error {
+		s, err := a.fs.Readlink(ctx, a.ino(h.NodeId))
+		target = []byte(s)
+		return err
+	})
+	return target, st
+}
+
+func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	return a.do("link", cancel, &in.InHeader, func(ctx context.Context) error {
+		ino := a.ino(in.Oldnodeid)
+		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, a.ino(in.NodeId), name)
+		if err == nil {
+			a.fillEntry(&fs.Inode{Ino: ino, Attr: attr}, out)
+		}
+		return err
+	})
+}
+
+func (a *adapter) Unlink(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+	return a.do("unlink", cancel, h, func(ctx context.Context) error {
+		return a.fs.Unlink(ctx, a.who(h), a.ino(h.NodeId), name)
+	})
+}
+
+func (a *adapter) Rmdir(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
+	return a.do("rmdir", cancel, h, func(ctx context.Context) error {
+		return a.fs.Rmdir(ctx, a.who(h), a.ino(h.NodeId), name)
+	})
+}
+
+// opRename is the number of the request that has no flags; RENAME2 has them.
+const opRename = 12
+
+func (a *adapter) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	flags := in.Flags
+	if in.Opcode == opRename {
+		flags = 0 // where they would be, the old name stands
+	}
+	return a.do("rename", cancel, &in.InHeader, func(ctx context.Context) error {
+		from := meta.Name{Dir: a.ino(in.NodeId), Name: oldName}
+		to := meta.Name{Dir: a.ino(in.Newdir), Name: newName}
+		return a.fs.Rename(ctx, a.who(&in.InHeader), from, to, flags)
+	})
+}
+
+func (a *adapter) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status {
+	if !a.opt.NoDefaultPermissions {
+		return fuse.OK // the kernel has checked
+	}
+	return a.do("access", cancel, &in.InHeader, func(ctx context.Context) error {
+		return a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7))
+	})
+}
+
+// statfsUnit is the size of the blocks in which statfs counts, in bytes.
+const statfsUnit = 4096
+
+func (a *adapter) StatFs(cancel <-chan struct{}, h *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+	return a.do("statfs", cancel, h, func(ctx context.Context) error {
+		s := a.fs.StatFS(ctx)
+		*out = fuse.StatfsOut{
+			Bsize: statfsUnit, Frsize: statfsUnit, NameLen: meta.MaxName,
+			Blocks: s.TotalBytes / statfsUnit, Bfree: s.FreeBytes / statfsUnit, Bavail: s.FreeBytes / statfsUnit,
+			Files: s.TotalInodes, Ffree: s.FreeInodes,
+		}
+		return nil
+	})
+}
+
+// Ioctl knows no command. With ENOSYS the kernel would answer the same, after asking every time.
+func (a *adapter) Ioctl(<-chan struct{}, *fuse.IoctlIn, []byte, *fuse.IoctlOut, []byte) fuse.Status {
+	return fuse.Status(posix.ENOTTY.Errno())
+}
