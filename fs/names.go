@@ -206,8 +206,8 @@ func (f *FS) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte, e
 }
 
 // SetXattr sets an extended attribute.
-func (f *FS) SetXattr(ctx context.Context, ino meta.Ino, name string, value []byte, flags uint32) error {
-	return f.vol.SetXattr(ctx, ino, name, value, flags)
+func (f *FS) SetXattr(ctx context.Context, who meta.Cred, ino meta.Ino, name string, value []byte, flags uint32) error {
+	return f.vol.SetXattr(ctx, who, ino, name, value, flags)
 }
 
 // ListXattr gives the names of the extended attributes.
@@ -216,6 +216,6 @@ func (f *FS) ListXattr(ctx context.Context, ino meta.Ino) ([]string, error) {
 }
 
 // RemoveXattr removes an extended attribute.
-func (f *FS) RemoveXattr(ctx context.Context, ino meta.Ino, name string) error {
-	return f.vol.RemoveXattr(ctx, ino, name)
+func (f *FS) RemoveXattr(ctx context.Context, who meta.Cred, ino meta.Ino, name string) error {
+	return f.vol.RemoveXattr(ctx, who, ino, name)
 }

@@ -77,6 +77,9 @@ func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n Ne
 			return posix.EEXIST
 		}
 		a = v.newAttr(who, dir, &p, n)
+		if err := inheritACL(tx, &p, n, &a); err != nil {
+			return err
+		}
 		tx.SetAttr(ino, &a)
 		tx.SetEntry(dir, name, Entry{Type: n.Type, Ino: ino})
 		var links int32
@@ -114,7 +117,7 @@ func writableDir(r Reader, who Cred, dir Ino) (Attr, error) {
 	case p.Parent > TrashIno: // the directory itself was removed
 		return p, posix.ENOENT
 	}
-	return p, access(who, &p, MayWrite|MayExec)
+	return p, access(r, who, &p, MayWrite|MayExec)
 }
 
 // newAttr is the attribute of a new inode in directory p.
