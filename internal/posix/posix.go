@@ -26,6 +26,7 @@ const (
 	ENOTDIR      = Error(syscall.ENOTDIR)
 	EISDIR       = Error(syscall.EISDIR)
 	EINVAL       = Error(syscall.EINVAL)
+	ENOLCK       = Error(syscall.ENOLCK)
 	ENOTTY       = Error(syscall.ENOTTY)
 	EFBIG        = Error(syscall.EFBIG)
 	ENOSPC       = Error(syscall.ENOSPC)
