@@ -126,7 +126,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
 	v.usage.add(d.Space, 0)
-	if d == (DirStat{}) {
+	if d == (DirStat{}) || a.Nlink == 0 { // a file without a name is in no directory
 		return
 	}
 	if a.Parent != 0 {
@@ -169,7 +169,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		}
 		old = a
 		if !opened {
-			if err := access(who, &a, MayWrite); err != nil {
+			if err := access(tx, who, &a, MayWrite); err != nil {
 				return err
 			}
 		}
