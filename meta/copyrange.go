@@ -27,13 +27,7 @@ func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, o
 	case offIn >= MaxFileSize || offOut >= MaxFileSize:
 		return 0, Attr{}, Attr{}, posix.EFBIG
 	}
-	size = min(size, MaxFileSize-1-offIn)
-	if in == out && offIn < offOut+size && offOut < offIn+size {
-		return 0, Attr{}, Attr{}, posix.EINVAL
-	}
-	if offOut+size >= MaxFileSize {
-		return 0, Attr{}, Attr{}, posix.EFBIG
-	}
+	size = min(size, MaxFileSize-offIn)
 	want := Want{Attrs: []Ino{in, out}}
 	if in == out {
 		want.Attrs = want.Attrs[:1]
@@ -66,8 +60,15 @@ func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, o
 		if offIn >= src.Length || size == 0 {
 			return nil
 		}
-		c := rangeCopy{to: offOut}
 		end := min(offIn+size, src.Length)
+		n := end - offIn
+		switch {
+		case in == out && offIn < offOut+n && offOut < end:
+			return posix.EINVAL
+		case offOut+n >= MaxFileSize:
+			return posix.EFBIG
+		}
+		c := rangeCopy{to: offOut}
 		for _, id := range want.Chunks {
 			first := uint64(id.Index) << ChunkBits
 			if first >= end || c.records >= copyRecords {

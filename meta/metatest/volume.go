@@ -25,6 +25,7 @@ func Run(t *testing.T, database Database) {
 	t.Run("Engine", func(t *testing.T) { RunEngine(t, open) })
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
+	t.Run("Posix", func(t *testing.T) { RunPosix(t, database) })
 }
 
 // RunVolume checks the operations of meta.Volume on an engine.
