@@ -27,8 +27,8 @@ func (c *client) withACL() {
 	c.session()
 }
 
-// rule is a list with a mask; users and groups are pairs of a number and permissions.
-func rule(owner, group, mask, other uint16, users, groups []meta.ACLEntry) meta.ACL {
+// aclOf is a list with a mask; users and groups are pairs of a number and permissions.
+func aclOf(owner, group, mask, other uint16, users, groups []meta.ACLEntry) meta.ACL {
 	return meta.ACL{Owner: owner, Group: group, Mask: mask, Other: other, Users: users, Groups: groups}
 }
 
@@ -64,7 +64,7 @@ func aclSet(t *testing.T, a, _ *client) {
 	a.withACL()
 	d, f := a.dir(meta.RootIno, "d"), a.file(meta.RootIno, "f")
 	before := a.attr(f)
-	full := rule(6, 4, 7, 4, []meta.ACLEntry{{ID: 1000, Perm: 7}}, []meta.ACLEntry{{ID: 2000, Perm: 5}})
+	full := aclOf(6, 4, 7, 4, []meta.ACLEntry{{ID: 1000, Perm: 7}}, []meta.ACLEntry{{ID: 2000, Perm: 5}})
 	a.noErr("set", a.SetXattr(a.ctx, meta.Root, f, meta.XattrACLAccess, full.Xattr(), 0))
 	a.wantACL(f, meta.ACLAccess, full)
 	at := a.attr(f)
@@ -87,16 +87,16 @@ func aclSet(t *testing.T, a, _ *client) {
 	equal(t, "names", names, []string{meta.XattrACLAccess})
 
 	// what a mode can say needs no rule
-	minimal := rule(7, 5, meta.ACLNone, 1, nil, nil)
+	minimal := aclOf(7, 5, meta.ACLNone, 1, nil, nil)
 	a.setACL(f, meta.ACLAccess, minimal)
 	if at := a.attr(f); at.Mode != 0751 || at.AccessACL != 0 {
 		t.Errorf("after setting a minimal list: %+v", at)
 	}
 	_, err = a.GetFacl(a.ctx, f, meta.ACLAccess)
 	a.want("get", err, posix.ENODATA)
-	partial := rule(meta.ACLNone, meta.ACLNone, 5, meta.ACLNone, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil)
+	partial := aclOf(meta.ACLNone, meta.ACLNone, 5, meta.ACLNone, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil)
 	a.setACL(f, meta.ACLAccess, partial)
-	a.wantACL(f, meta.ACLAccess, rule(7, 5, 5, 1, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil))
+	a.wantACL(f, meta.ACLAccess, aclOf(7, 5, 5, 1, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil))
 	a.noErr("remove", a.RemoveXattr(a.ctx, meta.Root, f, meta.XattrACLAccess))
 	if at := a.attr(f); at.AccessACL != 0 || at.Mode != 0751 {
 		t.Errorf("after removing the list: %+v", at)
@@ -122,7 +122,7 @@ func aclSet(t *testing.T, a, _ *client) {
 func aclErrors(t *testing.T, a, _ *client) {
 	a.withACL()
 	f, s := a.file(meta.RootIno, "f"), a.make(meta.RootIno, "s", meta.TypeSymlink)
-	r := rule(7, 5, 5, 0, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil)
+	r := aclOf(7, 5, 5, 0, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil)
 	set := func(who meta.Cred, ino meta.Ino, typ meta.ACLType) error { return a.SetFacl(a.ctx, who, ino, typ, r) }
 	a.want("another user", set(user, f, meta.ACLAccess), posix.EPERM)
 	a.want("type", set(meta.Root, f, 3), posix.EINVAL)
@@ -153,7 +153,7 @@ func aclChmod(t *testing.T, a, _ *client) {
 	a.withACL()
 	f := a.file(meta.RootIno, "f")
 	named := []meta.ACLEntry{{ID: 1000, Perm: 7}}
-	a.setACL(f, meta.ACLAccess, rule(6, 4, 7, 4, named, nil))
+	a.setACL(f, meta.ACLAccess, aclOf(6, 4, 7, 4, named, nil))
 	chmod := func(mode uint16) meta.Attr {
 		t.Helper()
 		_, at, err := a.SetAttr(a.ctx, meta.Root, f, meta.Change{Mode: &mode})
@@ -163,7 +163,7 @@ func aclChmod(t *testing.T, a, _ *client) {
 	if at := chmod(04751); at.Mode != 04751 {
 		t.Errorf("mode %o", at.Mode)
 	}
-	a.wantACL(f, meta.ACLAccess, rule(7, 4, 5, 1, named, nil))
+	a.wantACL(f, meta.ACLAccess, aclOf(7, 4, 5, 1, named, nil))
 	at := chmod(04751)
 	equal(t, "rules", a.rules(), 2)
 	if again := chmod(04751); again != at {
@@ -191,8 +191,8 @@ func aclDecides(t *testing.T, a, _ *client) {
 		return err
 	}
 	a.want("without a list", create(user, "x"), posix.EACCES)
-	a.setACL(d, meta.ACLAccess, rule(7, 0, 7, 0, []meta.ACLEntry{{ID: user.UID, Perm: 7}}, []meta.ACLEntry{{ID: 2000, Perm: 5}}))
-	a.setACL(f, meta.ACLAccess, rule(6, 0, 4, 0, []meta.ACLEntry{{ID: user.UID, Perm: 6}}, []meta.ACLEntry{{ID: 2000, Perm: 2}}))
+	a.setACL(d, meta.ACLAccess, aclOf(7, 0, 7, 0, []meta.ACLEntry{{ID: user.UID, Perm: 7}}, []meta.ACLEntry{{ID: 2000, Perm: 5}}))
+	a.setACL(f, meta.ACLAccess, aclOf(6, 0, 4, 0, []meta.ACLEntry{{ID: user.UID, Perm: 6}}, []meta.ACLEntry{{ID: 2000, Perm: 2}}))
 	a.want("named user creates", create(user, "x"), nil)
 	a.want("named group creates", create(other, "y"), posix.EACCES)
 	_, _, err = a.Lookup(a.ctx, other, d, "f")
@@ -226,7 +226,7 @@ func aclInherit(t *testing.T, a, _ *client) {
 	a.withACL()
 	d := a.dir(meta.RootIno, "d")
 	named := []meta.ACLEntry{{ID: 1000, Perm: 7}}
-	full := rule(7, 5, 7, 4, named, nil)
+	full := aclOf(7, 5, 7, 4, named, nil)
 	a.setACL(d, meta.ACLDefault, full)
 	def := a.attr(d).DefaultACL
 	mk := func(typ meta.Type, name string, mode uint16) (meta.Ino, meta.Attr) {
@@ -246,7 +246,7 @@ func aclInherit(t *testing.T, a, _ *client) {
 	if at.Mode != 0640 || at.DefaultACL != 0 {
 		t.Errorf("file: %+v", at)
 	}
-	a.wantACL(f, meta.ACLAccess, rule(6, 5, 4, 0, named, nil))
+	a.wantACL(f, meta.ACLAccess, aclOf(6, 5, 4, 0, named, nil))
 	sub, at := mk(meta.TypeDirectory, "sub", 0777)
 	if at.Mode != 0774 || at.DefaultACL != def {
 		t.Errorf("directory: %+v", at)
@@ -263,7 +263,7 @@ func aclInherit(t *testing.T, a, _ *client) {
 	a.noErr("close", a.CloseFile(a.ctx, tmp))
 	equal(t, "rules", a.rules(), 2)
 
-	a.setACL(d, meta.ACLDefault, rule(7, 5, meta.ACLNone, 1, nil, nil))
+	a.setACL(d, meta.ACLDefault, aclOf(7, 5, meta.ACLNone, 1, nil, nil))
 	if _, at = mk(meta.TypeFile, "g", 0666); at.Mode != 0640 || at.AccessACL != 0 {
 		t.Errorf("file under a minimal list: %+v", at)
 	}
@@ -279,7 +279,7 @@ func aclInherit(t *testing.T, a, _ *client) {
 // aclShared: equal lists are one rule, also when another client has stored it.
 func aclShared(t *testing.T, a, _ *client) {
 	a.withACL()
-	r := rule(7, 5, 5, 0, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil)
+	r := aclOf(7, 5, 5, 0, []meta.ACLEntry{{ID: 7, Perm: 7}}, nil)
 	f := a.file(meta.RootIno, "f")
 	for i := range 5 {
 		a.setACL(a.file(meta.RootIno, numbered("f", i)), meta.ACLAccess, r)
