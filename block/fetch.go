@@ -82,7 +82,7 @@ func (s *Store) fetchRaw(ctx context.Context, name string, dst []byte) error {
 		if err != nil {
 			return broken(name, err)
 		}
-		if n += extra; extra == 0 {
+		if extra == 0 {
 			return nil
 		}
 		return corrupt(name, fmt.Errorf("it has more than %d bytes", len(dst)))

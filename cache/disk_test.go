@@ -280,7 +280,7 @@ func TestDiskStaysWithinItsSize(t *testing.T) {
 
 			small := o
 			small.MaxBytes = 300_000
-			d = openDisk(t, dir, small)
+			openDisk(t, dir, small)
 			if real := space(t, dir); o.Eviction != "none" && real > 300_000 {
 				t.Errorf("%d bytes after a restart with less room", real)
 			}

@@ -24,7 +24,7 @@ func unhex(t *testing.T, s string) []byte {
 func TestAttrBytes(t *testing.T) {
 	at := Time{Sec: 0x6b041400}
 	dev := Time{Sec: 0x6b0414ad, Nsec: 0x0220c4da}
-	const zeros = "00 0000 00000000 00000000"
+
 	for name, c := range map[string]struct {
 		hex  string
 		attr Attr

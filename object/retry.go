@@ -167,7 +167,7 @@ type ownBody struct {
 
 func (b *ownBody) Read(p []byte) (int, error) {
 	n, err := b.ReadSeeker.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}
 	return n, err
@@ -269,7 +269,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	b.watch.start()
 	n, err := b.ReadCloser.Read(p)
 	b.watch.stop()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = verdict(b.ctx, OpGet, b.key, b.limit, err)
 	}
 	return n, err

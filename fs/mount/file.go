@@ -118,7 +118,9 @@ func (a *adapter) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 // writes zeros), copy_file_range copies through the page cache, O_TMPFILE gives EOPNOTSUPP, and locks are kept
 // inside the kernel because they were not asked for when the connection was set up.
 
-func (a *adapter) Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status { return fuse.ENOSYS }
+func (a *adapter) Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status {
+	return fuse.ENOSYS
+}
 
 func (a *adapter) Fallocate(<-chan struct{}, *fuse.FallocateIn) fuse.Status { return fuse.ENOSYS }
 

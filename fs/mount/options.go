@@ -182,9 +182,10 @@ func knownWords() string {
 	return strings.Join(words, ", ")
 }
 
-// bits gives the flags for mount(2). Set-user-id bits and devices of a volume are not trusted unless asked for.
+// bits gives the flags for mount(2), which only root can call: set-user-id bits and devices of the volume count as on
+// any other file system that root mounts.
 func (o *Options) bits() uintptr {
-	bits := uintptr(syscall.MS_NOSUID | syscall.MS_NODEV)
+	var bits uintptr
 	for _, w := range o.words() {
 		if f := mountFlags[w]; f.off {
 			bits &^= f.bit

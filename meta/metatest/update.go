@@ -111,10 +111,10 @@ func testUpdateError(t *testing.T, e meta.Engine) {
 		writeAll(tx)
 		return refused
 	})
-	if err != refused {
+	if !errors.Is(err, refused) {
 		t.Errorf("error of fn comes back as %v", err)
 	}
-	if err := e.View(soon(t), meta.Want{}, func(meta.Reader) error { return refused }); err != refused {
+	if err := e.View(soon(t), meta.Want{}, func(meta.Reader) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("error of a view comes back as %v", err)
 	}
 	wantNothing(t, e)

@@ -35,7 +35,7 @@ func (t *tx) commit() (outcome, error) {
 	}
 	answer, err := out.ToArray()
 	if err != nil || len(answer) == 0 {
-		return final, fmt.Errorf("commit: unexpected answer: %v", err)
+		return final, fmt.Errorf("commit: unexpected answer: %w", err)
 	}
 	n, err := answer[0].AsInt64()
 	if err != nil {

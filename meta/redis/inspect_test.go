@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -75,13 +76,13 @@ func TestClosed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := e.View(t.Context(), wantNothing, nil); err != errClosed {
+	if err := e.View(t.Context(), wantNothing, nil); !errors.Is(err, errClosed) {
 		t.Error(err)
 	}
-	if err := e.Update(t.Context(), wantNothing, nil); err != errClosed {
+	if err := e.Update(t.Context(), wantNothing, nil); !errors.Is(err, errClosed) {
 		t.Error(err)
 	}
-	if _, err := e.Reserve(t.Context(), 0, 1); err != errClosed {
+	if _, err := e.Reserve(t.Context(), 0, 1); !errors.Is(err, errClosed) {
 		t.Error(err)
 	}
 }

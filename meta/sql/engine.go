@@ -47,7 +47,7 @@ var _ meta.Engine = (*Engine)(nil)
 //	table_prefix=X       tables are named jfs_X_… instead of jfs_…: several volumes in one database
 //	_busy_timeout=5000   milliseconds that SQLite waits for a lock of another process, at each attempt
 //	_journal_mode=WAL    WAL, DELETE, TRUNCATE or PERSIST
-//	_synchronous=FULL    FULL, NORMAL, EXTRA or OFF
+//	_synchronous=NORMAL  NORMAL, FULL, EXTRA or OFF; see SQLite's pragma
 //	max_open_conns=N     as Options.Readers
 //
 // Others that begin with _ are given to the driver, go-sqlite3; those of database servers have no effect.
@@ -148,7 +148,7 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 }
 
 // View runs fn in a snapshot. It begins no transaction for a fn that reads the one record it wants, because
-// one statement is a snapshot by itself.
+// one statement is a snapshot by itself. fn must not call the engine.
 func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
 	r := &reader{}
 	c, err := e.readers.take(ctx)

@@ -26,17 +26,17 @@ type request struct {
 	fn    func(*tx) error
 	alone bool // shares its commit with nobody
 
-	state state // guarded by queue.mu
-	err   error
-	panic string // what fn panicked with, and where
-	done  chan struct{}
+	state    state // guarded by queue.mu
+	err      error
+	panicked string // what fn panicked with, and where
+	done     chan struct{}
 }
 
 // call runs fn. A panic is kept for the caller: it is not the writer's.
 func (r *request) call(t *tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.panic = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+			r.panicked = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
 			err = fmt.Errorf("transaction panicked: %v", p)
 		}
 	}()
@@ -69,8 +69,8 @@ func (q *queue) do(r *request) error {
 		}
 		<-r.done
 	}
-	if r.panic != "" {
-		panic(r.panic)
+	if r.panicked != "" {
+		panic(r.panicked)
 	}
 	return r.err
 }
@@ -128,7 +128,7 @@ func (q *queue) next(n int) *request {
 		return nil
 	}
 	r := q.list[0]
-	q.drop()
+	q.shift()
 	r.state = running
 	return r
 }
@@ -147,11 +147,11 @@ func (q *queue) back(rs []*request) {
 // trim removes what was given up from the head; mu is held.
 func (q *queue) trim() {
 	for len(q.list) > 0 && q.list[0].state == abandoned {
-		q.drop()
+		q.shift()
 	}
 }
 
-func (q *queue) drop() {
+func (q *queue) shift() {
 	q.list[0] = nil
 	if q.list = q.list[1:]; len(q.list) == 0 {
 		q.list = nil // a slice that is only cut would keep its array growing

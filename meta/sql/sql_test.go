@@ -38,10 +38,17 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceWithPrefix(t *testing.T) {
-	metatest.Run(t, database("?table_prefix=Vol2"))
+	metatest.RunEngine(t, func(t *testing.T) meta.Engine { return database("?table_prefix=Vol2")(t)() })
 }
 
-// TestConformanceRollbackJournal is for file systems on which WAL does not work.
-func TestConformanceRollbackJournal(t *testing.T) {
-	metatest.Run(t, database("?_journal_mode=DELETE&_synchronous=OFF"))
+// TestRollbackJournal is for file systems on which WAL does not work.
+func TestRollbackJournal(t *testing.T) {
+	metatest.RunRaces(t, database("?_journal_mode=DELETE&_synchronous=OFF"))
+}
+
+func TestTwoClients(t *testing.T) {
+	metatest.RunShared(t, func(t *testing.T) (a, b meta.Engine) {
+		client := database("")(t)
+		return client(), client()
+	})
 }

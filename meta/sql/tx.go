@@ -80,6 +80,10 @@ func (o *op) run(c *conn) error {
 		return c.wrap(o.q, err)
 	}
 	n, err := c.execStmt(o.q, s, o.args)
+	if err != nil && c.d.classify(err) == faultDuplicate {
+		// With one writer nobody came in between: the transaction takes something for new that is not.
+		return fmt.Errorf("%w: %w", meta.ErrCorrupt, err)
+	}
 	if err == nil && n == 0 && o.missing != nil {
 		return fmt.Errorf("%s: %w", c.texts[o.q].name, o.missing)
 	}

@@ -13,8 +13,10 @@ import (
 const (
 	defaultBusyMillis = 5000
 	defaultJournal    = "WAL"
-	// FULL: what fsync answered must survive a loss of power. Group commit pays for it.
-	defaultSynchronous = "FULL"
+	// NORMAL, as the official client: a commit survives the end of the process, and a loss of power takes the
+	// newest commits in their order, as on a file system with a journal. FULL is a sync of the disk per commit,
+	// which costs a create several times over.
+	defaultSynchronous = "NORMAL"
 )
 
 const sqliteScheme = "sqlite3://"
@@ -37,14 +39,20 @@ var prefixPattern = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 func parseURL(raw string) (*target, error) {
 	rest, ok := strings.CutPrefix(raw, sqliteScheme)
 	if !ok {
-		return nil, fmt.Errorf("metadata url %q: want sqlite3://PATH", raw)
+		// The rest is not shown: it may hold a password.
+		scheme, _, ok := strings.Cut(raw, "://")
+		if !ok {
+			scheme = ""
+		}
+		return nil, fmt.Errorf("metadata url with scheme %q: want sqlite3://PATH", scheme)
 	}
 	path, query, _ := strings.Cut(rest, "?")
+	raw = sqliteScheme + path // for errors, without the parameters
 	switch {
 	case path == "":
 		return nil, fmt.Errorf("metadata url %q: the path of the database is missing: want sqlite3://PATH", raw)
 	case path == ":memory:" || strings.HasPrefix(path, "file:"):
-		return nil, fmt.Errorf("metadata url %q: give the path of a file, without file: and not :memory:", raw)
+		return nil, fmt.Errorf("metadata url %q: give the path of a file, neither file: nor :memory: before it", raw)
 	case strings.ContainsRune(path, 0):
 		return nil, fmt.Errorf("metadata url %q: the path holds a NUL byte", raw)
 	}

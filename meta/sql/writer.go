@@ -214,7 +214,9 @@ func (w *writer) commit() error {
 			w.retries.Add(1)
 			backoff(context.Background(), i)
 		case f == faultIO:
-			// The log may hold the commit although its write or sync failed.
+			// The log may hold the commit although its write or sync failed. A new connection reads it
+			// again.
+			w.disconnect()
 			return fmt.Errorf("%w: %w", meta.ErrUnknown, err)
 		default:
 			return w.meaning(err)
@@ -229,15 +231,24 @@ func (w *writer) rollback() {
 		return
 	}
 	if _, err := w.c.exec(qRollback); err != nil {
-		w.disconnect()
+		w.drop()
 	}
 }
 
+// disconnect gives up the connection, and with it the lock it may hold.
 func (w *writer) disconnect() {
-	if w.c != nil {
-		w.c.close()
-		w.c = nil
+	w.rollback()
+	w.drop()
+}
+
+func (w *writer) drop() {
+	if w.c == nil {
+		return
 	}
+	if err := w.c.close(); err != nil {
+		w.log.Warn("closing a connection of the metadata database", "error", err)
+	}
+	w.c = nil
 }
 
 // finish answers the group. err is why nothing was committed; then the reason for which a function failed
@@ -259,7 +270,7 @@ func (w *writer) finish(err error) {
 // meaning turns a database without space into the fact of the file system.
 func (w *writer) meaning(err error) error {
 	if err != nil && w.d.classify(err) == faultFull {
-		return fmt.Errorf("%w: %v", posix.ENOSPC, err)
+		return fmt.Errorf("%w: %w", posix.ENOSPC, err)
 	}
 	return err
 }

@@ -231,7 +231,7 @@ func open(path string, flags int, mode uint32) (fd int, err error) {
 
 func retryIntr(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -109,7 +109,7 @@ func (w writer) Write(p []byte) (done int, err error) {
 			return done, err
 		}
 		n, err := w.write(w.fd, p[done:])
-		if err != nil && err != unix.EINTR {
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return done, err
 		}
 		done += max(n, 0)

@@ -99,7 +99,7 @@ func fromSDK(ctx context.Context, region string) (aws.CredentialsProvider, error
 		_, err = cfg.Credentials.Retrieve(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no credentials for AWS (%v): give an access key and a secret key, or \"anonymous\" as the access key: %w", err, object.ErrDenied)
+		return nil, fmt.Errorf("no credentials for AWS (%w): give an access key and a secret key, or \"anonymous\" as the access key: %w", err, object.ErrDenied)
 	}
 	return cfg.Credentials, nil
 }

@@ -87,7 +87,7 @@ func (s *Store) fail(ctx context.Context, op object.Op, key string, err error) e
 		text += ": " + s.clean(api.ErrorMessage())
 	}
 	var resp *awshttp.ResponseError
-	if kind == object.ErrInvalid && errors.As(err, &resp) && resp.HTTPResponse() != nil {
+	if errors.Is(kind, object.ErrInvalid) && errors.As(err, &resp) && resp.HTTPResponse() != nil {
 		if region := resp.HTTPResponse().Header.Get(regionHeader); region != "" && region != s.region {
 			text += fmt.Sprintf(" (the bucket is in region %s, not %s)", region, s.region)
 		}

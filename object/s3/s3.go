@@ -5,6 +5,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -136,7 +137,7 @@ func (s *Store) Create(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if kindOf(err) != object.ErrNotFound {
+	if !errors.Is(kindOf(err), object.ErrNotFound) {
 		return s.fail(ctx, object.OpCreate, "", err)
 	}
 	in := &s3.CreateBucketInput{Bucket: &s.at.bucket}
@@ -179,7 +180,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err == nil {
 		return nil
 	}
-	if code, _ := codeOf(err); kindOf(err) == object.ErrNotFound && code != "NoSuchBucket" {
+	if code, _ := codeOf(err); errors.Is(kindOf(err), object.ErrNotFound) && code != "NoSuchBucket" {
 		return nil
 	}
 	return s.fail(ctx, object.OpDelete, key, err)

@@ -72,7 +72,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("s3: read %s: %w", b.key, err)
 	}
 	n, err := b.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		if cause := b.ctx.Err(); cause != nil {
 			err = cause
 		}
@@ -84,7 +84,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error { return b.rc.Close() }
 
 func (b *body) narrow(off, n int64) error {
-	if _, err := io.CopyN(io.Discard, b, off); err != nil && err != io.EOF {
+	if _, err := io.CopyN(io.Discard, b, off); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if n >= 0 {
@@ -141,7 +141,7 @@ func (h *held) Read(p []byte) (int, error) {
 		return 0, errDropped
 	}
 	n, err := h.body.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		h.err = err
 	}
 	return n, err

@@ -101,7 +101,7 @@ func TestAnswersAreClassified(t *testing.T) {
 			continue
 		}
 		for _, kind := range []error{object.ErrNotFound, object.ErrDenied, object.ErrThrottled, object.ErrInvalid} {
-			if errors.Is(err, kind) != (kind == c.want) {
+			if errors.Is(err, kind) != errors.Is(kind, c.want) {
 				t.Errorf("%d %s: %v", c.status, c.code, err)
 			}
 		}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"jfs/fs"
+	"jfs/fs/mount"
+	"jfs/meta"
+	"jfs/upload"
+)
+
+// client is a mounted volume with everything below it.
+type client struct {
+	format meta.Format
+	volume *meta.Volume
+	fs     *fs.FS
+	server *mount.Server
+}
+
+// openClient builds a client from the database upwards and mounts it. What parts holds afterwards, also after a
+// failure, has to be closed; last built is first closed, so files are flushed while everything below them still works,
+// and the session ends when nothing more is written.
+func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, error) {
+	engine, err := a.openMeta(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	parts.add("database", plain(engine.Close))
+	c := &client{}
+	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
+		return nil, err
+	}
+	if err := c.format.Usable(); err != nil {
+		return nil, err
+	}
+	data, err := buildData(ctx, c.format, opt, a.log, parts)
+	if err != nil {
+		return nil, err
+	}
+	mo := opt.metaOptions(a.log)
+	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	mo.Lost = lost
+	mo.Reloaded = data.reload(c.format, opt, a.log)
+	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
+		return nil, explainUnformatted(err, url)
+	}
+	parts.add("volume", c.volume.Close)
+
+	uploader := upload.New(data.blocks, upload.Options{
+		Concurrency: opt.maxUploads, Cache: data.written(c.format.BlockBytes(), opt.cacheLarge), Log: a.log,
+	})
+	parts.add("uploads", uploader.Close)
+
+	fo := fs.Options{
+		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool,
+		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, HideTrash: opt.hideTrash,
+	}
+	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {
+		return nil, err
+	}
+	c.fs = fs.New(c.volume, fo)
+	parts.add("file system", c.fs.Close)
+
+	if err := c.volume.StartSession(ctx, describeClient(point, opt.interfaces)); err != nil {
+		return nil, fmt.Errorf("start session: %w", err)
+	}
+	kernel, err := opt.kernelOptions(point, c.format.Name, a.log)
+	if err != nil {
+		return nil, err
+	}
+	if c.server, err = mount.Mount(ctx, c.fs, kernel); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// metaOptions gives the options of the metadata, in which zero means the default and on the command line none.
+func (o *mountOptions) metaOptions(log *slog.Logger) meta.Options {
+	m := meta.Options{
+		Log: log, ReadOnly: o.readOnly, NoBGJob: o.noBGJob,
+		Heartbeat: o.heartbeat, SkipDirMtime: o.skipDirMtime, MaxDeletes: o.maxDeletes,
+	}
+	if m.Heartbeat == 0 {
+		m.Heartbeat = -1
+	}
+	if m.SkipDirMtime == 0 {
+		m.SkipDirMtime = -1
+	}
+	if m.MaxDeletes == 0 {
+		m.MaxDeletes = -1
+	}
+	return m
+}
+
+// kernelOptions gives the options of the FUSE mount.
+func (o *mountOptions) kernelOptions(point, name string, log *slog.Logger) (mount.Options, error) {
+	none := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return -1
+		}
+		return d
+	}
+	m := mount.Options{
+		Log: log, MountPoint: point, Volume: name, ReadOnly: o.readOnly,
+		AttrTimeout: none(o.attrCache), EntryTimeout: none(o.entryCache), DirEntryTimeout: none(o.dirEntryCache),
+		NegativeTimeout: o.negativeCache, MaxIO: int(o.maxFuseIO),
+		EnableXattr: o.enableXattr || o.enableCap || o.enableSELinux, EnableCap: o.enableCap, EnableSELinux: o.enableSELinux,
+	}
+	for _, words := range o.fuse {
+		if err := m.Set(words); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"jfs/meta"
+)
+
+func (a *app) addConfig(root *cobra.Command) error {
+	return addCommand(a, root, command[configOptions]{
+		use:   "config META-URL",
+		short: "show the settings of a volume, or change them",
+		args:  1,
+		flags: configFlags(),
+		run: func(ctx context.Context, set *pflag.FlagSet, opt *configOptions, args []string) error {
+			return a.config(ctx, set, opt, args[0])
+		},
+	})
+}
+
+func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions, url string) error {
+	engine, err := a.openMeta(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := engine.Close(); err != nil {
+			a.log.Warn("close database", "err", err)
+		}
+	}()
+	f, err := a.loadFormat(ctx, engine, url)
+	if err != nil {
+		return err
+	}
+	if len(configFlags().given(set, "yes", "force")) == 0 {
+		return a.printJSON(f.WithoutSecrets())
+	}
+	if set.Changed("storage") || set.Changed("bucket") { // keys of the environment are for another store only
+		if err := configFlags().fromEnv(set, a.getenv); err != nil {
+			return err
+		}
+	}
+	if err := notNewer(&f); err != nil {
+		return err
+	}
+	changes, err := applySettings(&f, set, &opt.volumeOptions)
+	if err != nil {
+		return err
+	}
+	more, err := applyConfig(&f, set, opt)
+	if err != nil {
+		return err
+	}
+	changes = append(changes, more...)
+	if err := f.Check(); err != nil {
+		return err
+	}
+	if touchesStore(changes) && !opt.force {
+		store, err := a.setupStore(ctx, f)
+		if err != nil {
+			return err
+		}
+		if err := checkStore(ctx, store); err != nil {
+			return fmt.Errorf("%w; use --force to change the settings nevertheless", err)
+		}
+	}
+	if len(changes) == 0 {
+		a.log.Warn("nothing changed")
+		return nil
+	}
+	if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+		return fmt.Errorf("store the settings: %w", err)
+	}
+	for _, c := range changes {
+		if _, err := fmt.Fprintln(a.out, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// versionForm is that of the limits: major[.minor[.patch]][-pre].
+func versionForm() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}(-[0-9A-Za-z.]+)?$`)
+}
+
+// applyConfig puts those flags into the format that only config has.
+func applyConfig(f *meta.Format, set *pflag.FlagSet, o *configOptions) ([]change, error) {
+	var changes []change
+	number := func(name string, field *int64, value int64) {
+		if set.Changed(name) && *field != value {
+			changes = append(changes, change{name, fmt.Sprintf("%d Mbps", *field), fmt.Sprintf("%d Mbps", value)})
+			*field = value
+		}
+	}
+	number("upload-limit", &f.UploadLimit, o.uploadLimit)
+	number("download-limit", &f.DownloadLimit, o.downloadLimit)
+	for _, v := range []struct {
+		name  string
+		field *string
+		value string
+	}{
+		{"min-client-version", &f.MinClientVersion, o.minVersion},
+		{"max-client-version", &f.MaxClientVersion, o.maxVersion},
+	} {
+		if !set.Changed(v.name) || *v.field == v.value {
+			continue
+		}
+		if v.value != "" && !versionForm().MatchString(v.value) {
+			return nil, fmt.Errorf("--%s %q is not a version such as 1.2.0", v.name, v.value)
+		}
+		changes = append(changes, change{v.name, orNone(*v.field), orNone(v.value)})
+		*v.field = v.value
+	}
+	// To turn these on, what the database holds of an earlier time would have to be removed first.
+	for _, v := range []struct {
+		name  string
+		field *bool
+		value bool
+	}{
+		{"dir-stats", &f.DirStats, o.dirStats},
+		{"changelog", &f.ChangeLog, o.changeLog},
+	} {
+		if !set.Changed(v.name) || *v.field == v.value {
+			continue
+		}
+		if v.value {
+			return nil, errors.New("--" + v.name + " cannot be turned on by this version yet, only off")
+		}
+		changes = append(changes, change{v.name, "true", "false"})
+		*v.field = false
+	}
+	return changes, nil
+}

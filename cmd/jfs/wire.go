@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"jfs/internal/redact"
+	"jfs/meta"
+	"jfs/meta/redis"
+	"jfs/meta/sql"
+)
+
+// This file and those named wire_* build the parts of a client, and nothing else does. What is built here is
+// closed by its builder's caller, in the reverse order.
+
+// envMetaPassword holds the password of the database, for those who do not want it in a command line.
+const envMetaPassword = "META_PASSWORD"
+
+// openMeta connects to the database of a META-URL. Without a scheme it is the address of a Redis server.
+func (a *app) openMeta(ctx context.Context, url string) (meta.Engine, error) {
+	full := withScheme(url)
+	scheme, _, _ := strings.Cut(full, "://")
+	a.log.Info("Meta address: " + redact.URL(full))
+	var engine meta.Engine
+	var err error
+	switch scheme {
+	case "redis", "rediss", "unix":
+		engine, err = redis.Open(ctx, full, redis.Options{Password: a.getenv(envMetaPassword), Logger: a.log})
+	case "sqlite3":
+		engine, err = sql.Open(ctx, full, sql.Options{Log: a.log})
+	default:
+		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix:// or sqlite3://", scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", redact.URL(full), err)
+	}
+	return engine, nil
+}
+
+func withScheme(url string) string {
+	if strings.Contains(url, "://") {
+		return url
+	}
+	return "redis://" + url
+}
+
+// explainUnformatted tells what to do about a database without a volume.
+func explainUnformatted(err error, url string) error {
+	if errors.Is(err, meta.ErrNotFormatted) {
+		return fmt.Errorf("%w, please run \"jfs format %s NAME\" first", err, redact.URL(url))
+	}
+	return err
+}
+
+// closer closes what was built, last first.
+type closer struct {
+	parts []part
+}
+
+type part struct {
+	name  string
+	close func(context.Context) error
+}
+
+func (c *closer) add(name string, close func(context.Context) error) {
+	c.parts = append(c.parts, part{name, close})
+}
+
+// close ends all parts even if one fails, each within what is left of ctx.
+func (c *closer) close(ctx context.Context, log *slog.Logger) error {
+	var failed []error
+	for i := len(c.parts) - 1; i >= 0; i-- {
+		p := c.parts[i]
+		log.Debug("close " + p.name)
+		if err := p.close(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("close %s: %w", p.name, err))
+		}
+	}
+	c.parts = nil
+	return errors.Join(failed...)
+}
+
+// plain is a Close without ctx as a part's.
+func plain(close func() error) func(context.Context) error {
+	return func(context.Context) error { return close() }
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"jfs/block"
+	"jfs/cache"
+	"jfs/compress"
+	"jfs/internal/bytepool"
+	"jfs/meta"
+	"jfs/object"
+	"jfs/prefetch"
+	"jfs/upload"
+)
+
+// memoryOnly is the --cache-dir of a client without a cache on disk.
+const memoryOnly = "memory"
+
+// memoryOnlySize is the cache of such a client that asks for no size; the default of a disk would be too much.
+const memoryOnlySize = 1 << 30 // bytes
+
+// fetchConcurrency is how many blocks are read ahead at a time: enough 4 MiB requests of 20 ms each for some
+// 10 Gbit/s.
+const fetchConcurrency = 16
+
+// dataPlane is where the bytes of files come from and go to.
+type dataPlane struct {
+	pool     *bytepool.Pool
+	store    *swapStore
+	limits   limiters
+	blocks   *block.Store
+	cache    *cache.Tiered
+	prefetch *prefetch.Scheduler
+}
+
+// buildData builds the data plane of a mount, and adds to parts what is to be closed.
+func buildData(ctx context.Context, f meta.Format, opt *mountOptions, log *slog.Logger, parts *closer) (*dataPlane, error) {
+	d := &dataPlane{pool: bytepool.New(opt.bufferSize), limits: newLimiters()}
+	d.limits.set(bandwidths(f, opt))
+	if err := opt.resolveBucket(f); err != nil {
+		return nil, err
+	}
+	store, err := openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d.limits), log)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("Data use " + store.String())
+	if opt.checkStorage {
+		if err := checkStore(ctx, store); err != nil {
+			return nil, err
+		}
+	}
+	d.store = newSwapStore(store)
+	codec, err := compress.New(f.Compression)
+	if err != nil {
+		return nil, fmt.Errorf("volume %s: %w", f.Name, err)
+	}
+	d.blocks = block.New(d.store, block.Options{
+		BlockSize: int(f.BlockBytes()), Codec: codec, HashPrefix: f.HashPrefix, Pool: d.pool,
+		GetConcurrency: opt.maxDownloads, DeleteConcurrency: opt.maxDeletes, Log: log,
+	})
+	parts.add("block store", plain(d.blocks.Close))
+
+	tiers, err := openTiers(f.UUID, opt, log)
+	if err != nil {
+		return nil, err
+	}
+	if tiers.Memory == nil && tiers.Disk == nil {
+		tiers.RecentBytes = max(opt.bufferSize/4, cache.DefaultRecentBytes)
+	}
+	d.cache = cache.NewTiered(d.blocks, tiers)
+	parts.add("cache", plain(d.cache.Close))
+
+	d.prefetch = prefetch.New(d.cache.Fetch, prefetch.Options{
+		MaxBytes:    max(opt.bufferSize/4, int64(f.BlockBytes())),
+		Concurrency: max(opt.prefetch, fetchConcurrency),
+		Log:         log,
+	})
+	parts.add("read-ahead", plain(d.prefetch.Close))
+	return d, nil
+}
+
+// written gives the cache of blocks that are written: all of them, or those smaller than the volume's block size. A
+// big file would otherwise be written to the cache's disk at once, though it is read back later if ever.
+func (d *dataPlane) written(blockSize uint32, all bool) upload.Cache {
+	if all {
+		return d.cache
+	}
+	return smallBlocks{d.cache, blockSize}
+}
+
+type smallBlocks struct {
+	upload.Cache
+	below uint32
+}
+
+func (s smallBlocks) Put(key block.Key, buf *bytepool.Buf) {
+	if key.Size < s.below {
+		s.Cache.Put(key, buf)
+	}
+}
+
+// freeSlice removes the objects of a slice, and what the cache has of it.
+func (d *dataPlane) freeSlice(blockSize uint32) func(ctx context.Context, id uint64, size uint32) error {
+	return func(ctx context.Context, id uint64, size uint32) error {
+		keys := make([]block.Key, block.Count(size, blockSize))
+		for i := range keys {
+			keys[i] = block.KeyAt(id, size, uint32(i), blockSize)
+		}
+		d.cache.Remove(keys...)
+		return d.blocks.Delete(ctx, keys...)
+	}
+}
+
+// reload follows changes of the volume's settings: another address or key of the store, other limits.
+func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger) func(meta.Format) {
+	return func(f meta.Format) {
+		d.limits.set(bandwidths(f, opt))
+		before, after := overrideStorage(old, opt), overrideStorage(f, opt)
+		if storage(before) == storage(after) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		store, err := openStore(ctx, after, opt.storeOptions(d.limits), log)
+		if err != nil {
+			log.Error("the store with the volume's new settings cannot be opened, the old one stays in use", "err", err)
+			return
+		}
+		d.store.swap(store)
+		old = f
+		log.Info("Data use " + store.String())
+	}
+}
+
+func (o *mountOptions) storeOptions(l limiters) storeOptions {
+	return storeOptions{
+		retry: object.RetryOptions{Attempts: o.retries, GetTimeout: o.getTimeout, PutTimeout: o.putTimeout},
+		up:    l.up, down: l.down,
+	}
+}
+
+// resolveBucket makes the bucket of --bucket as it would be stored.
+func (o *mountOptions) resolveBucket(f meta.Format) (err error) {
+	if o.bucket == "" && o.storage == "" {
+		return nil
+	}
+	o.bucket, err = bucketOf(strings.ToLower(overrideStorage(f, o).Storage), o.bucket, o.bucket != "")
+	return err
+}
+
+// overrideStorage puts the storage flags of a mount in the place of the volume's settings.
+func overrideStorage(f meta.Format, o *mountOptions) meta.Format {
+	for _, one := range []struct {
+		field *string
+		value string
+	}{{&f.Storage, o.storage}, {&f.Bucket, o.bucket}, {&f.StorageClass, o.storageClass}} {
+		if one.value != "" {
+			*one.field = one.value
+		}
+	}
+	return f
+}
+
+// bandwidths gives the limits that hold for a mount: its own, else the volume's.
+func bandwidths(f meta.Format, o *mountOptions) (up, down int64) {
+	up, down = f.UploadLimit, f.DownloadLimit
+	if o.uploadLimit > 0 {
+		up = o.uploadLimit
+	}
+	if o.downloadLimit > 0 {
+		down = o.downloadLimit
+	}
+	return up, down
+}
+
+// openTiers opens the caches in memory and on disk. Their size is 0 for none.
+func openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
+	memory, disk := o.memoryCache, o.cacheSize
+	if o.cacheDir == memoryOnly {
+		memory, disk = o.cacheSize, 0
+	}
+	if memory > 0 {
+		m, err := cache.NewMemory(memory)
+		if err != nil {
+			return t, fmt.Errorf("cache in memory: %w", err)
+		}
+		t.Memory = m
+	}
+	if disk == 0 {
+		return t, nil
+	}
+	dirs, err := cacheDirs(o.cacheDir, uuid)
+	if err == nil {
+		t.Disk, err = cache.OpenDisks(dirs, o.diskOptions(log))
+	}
+	if err != nil && t.Memory != nil {
+		err = errors.Join(err, t.Memory.Close())
+	}
+	return t, err
+}
+
+func (o *mountOptions) diskOptions(log *slog.Logger) cache.DiskOptions {
+	d := cache.DiskOptions{
+		MaxBytes: o.cacheSize, MaxItems: o.cacheItems, FreeRatio: o.freeSpace,
+		Checksum: o.checksum, Eviction: o.eviction, Expire: o.cacheExpire, Mode: o.cacheMode,
+		ScanInterval: o.cacheScan, Log: log,
+	}
+	// Zero on the command line means none, and the default in the options.
+	if d.FreeRatio == 0 {
+		d.FreeRatio = -1
+	}
+	if d.ScanInterval == 0 {
+		d.ScanInterval = -1
+	}
+	return d
+}
+
+// cacheDirs gives the directories of a volume's cache below those of a list, which are separated by colons and may
+// be patterns such as /ssd*/jfs.
+func cacheDirs(list, uuid string) ([]string, error) {
+	var dirs []string
+	for place := range strings.SplitSeq(list, string(os.PathListSeparator)) {
+		if place == "" {
+			continue
+		}
+		dir, err := absolute(place)
+		if err != nil {
+			return nil, fmt.Errorf("cache directory: %w", err)
+		}
+		found := []string{dir}
+		if strings.ContainsAny(dir, "*?[") {
+			// The last element may have to be made, in each of the places that the ones before match.
+			parents, err := filepath.Glob(filepath.Dir(dir))
+			if err != nil {
+				return nil, fmt.Errorf("cache directory %s: %w", place, err)
+			}
+			found = found[:0]
+			for _, p := range parents {
+				found = append(found, filepath.Join(p, filepath.Base(dir)))
+			}
+			if strings.ContainsAny(filepath.Base(dir), "*?[") {
+				if found, err = filepath.Glob(dir); err != nil {
+					return nil, fmt.Errorf("cache directory %s: %w", place, err)
+				}
+			}
+			if len(found) == 0 {
+				return nil, fmt.Errorf("no directory matches the cache directory %s: make them, or name others with --cache-dir", place)
+			}
+		}
+		for _, d := range found {
+			dirs = append(dirs, filepath.Join(d, uuid))
+		}
+	}
+	if len(dirs) == 0 {
+		return nil, errors.New("--cache-dir names no directory: give one, or \"memory\"")
+	}
+	return dirs, nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"jfs/meta"
+	"jfs/object"
+	"jfs/object/file"
+	"jfs/object/s3"
+)
+
+// storeOptions are what a client wants of the object store beyond the volume's settings.
+type storeOptions struct {
+	retry object.RetryOptions
+	// up and down hold the bandwidth; nil: no limit
+	up, down *rate.Limiter
+}
+
+// openStore builds the store of a volume's objects; keys are those below the volume's name.
+func openStore(ctx context.Context, f meta.Format, o storeOptions, log *slog.Logger) (object.Store, error) {
+	o.retry.Log = log
+	shards := make([]object.Store, max(f.Shards, 1))
+	for i := range shards {
+		bucket := f.Bucket
+		if f.Shards > 1 {
+			bucket = strings.ReplaceAll(bucket, "%d", fmt.Sprint(i))
+		}
+		raw, err := openBucket(ctx, f, bucket)
+		if err != nil {
+			return nil, err
+		}
+		shards[i] = object.Measure(object.Limit(object.Retry(raw, o.retry), o.up, o.down), requestLog{log})
+	}
+	store := shards[0]
+	if len(shards) > 1 {
+		store = object.Sharded(shards)
+	}
+	return object.Prefix(store, f.Name+"/"), nil
+}
+
+// openBucket makes the client of one bucket.
+func openBucket(ctx context.Context, f meta.Format, bucket string) (object.Store, error) {
+	switch kind := strings.ToLower(f.Storage); kind {
+	case "file", "":
+		return file.New(bucket)
+	case "s3", "minio":
+		return s3.New(ctx, s3.Options{
+			Bucket: bucket, AccessKey: f.AccessKey, SecretKey: f.SecretKey, SessionToken: f.SessionToken,
+			StorageClass: f.StorageClass, Minio: kind == "minio",
+		})
+	default:
+		return nil, fmt.Errorf("object stores of kind %q are not supported: use file, s3 or minio", f.Storage)
+	}
+}
+
+// requestLog writes every request to the log, at debug level.
+type requestLog struct{ log *slog.Logger }
+
+func (r requestLog) Observe(op object.Op, bytes int64, took time.Duration, err error) {
+	if r.log.Enabled(context.Background(), slog.LevelDebug) {
+		r.log.Debug("object request", "op", op, "bytes", bytes, "took", took, "err", err)
+	}
+}
+
+// storage are the settings that decide what openStore builds.
+func storage(f meta.Format) [8]string {
+	return [8]string{f.Name, f.Storage, f.Bucket, f.StorageClass, f.AccessKey, f.SecretKey, f.SessionToken, fmt.Sprint(f.Shards)}
+}
+
+// limiters hold the bandwidth of a client.
+type limiters struct{ up, down *rate.Limiter }
+
+func newLimiters() limiters { return limiters{object.NewLimiter(0), object.NewLimiter(0)} }
+
+// set takes limits in Mbit/s, 0 for none.
+func (l limiters) set(up, down int64) {
+	const bytes = 1_000_000 / 8 // a second, in each Mbit/s
+	object.SetRate(l.up, up*bytes)
+	object.SetRate(l.down, down*bytes)
+}
+
+// isMissing says that a bucket or directory is not there yet.
+func isMissing(err error) bool { return errors.Is(err, object.ErrNotFound) }
