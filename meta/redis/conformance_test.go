@@ -24,3 +24,12 @@ func database(t *testing.T, o Options) metatest.Database {
 func TestConformanceWithoutHints(t *testing.T) {
 	metatest.Run(t, database(t, Options{Hints: -1}))
 }
+
+// TestShared lets two clients change the same records.
+func TestShared(t *testing.T) {
+	all := database(t, Options{})
+	metatest.RunShared(t, func(t *testing.T) (a, b meta.Engine) {
+		connect := all(t)
+		return connect(), connect()
+	})
+}
