@@ -90,13 +90,13 @@ func (a *adapter) do(op string, cancel <-chan struct{}, h *fuse.InHeader, fn fun
 // run is do for requests on something that is open.
 func (a *adapter) run(op string, cancel <-chan struct{}, delay time.Duration, node uint64, fn func(context.Context) error) fuse.Status {
 	r := a.reqs.begin(cancel, delay)
+	defer r.end() // also when fn panics
 	err := fn(r)
 	no, logged := errno(err)
 	if logged && errors.Is(r.ended(), context.Canceled) {
 		// Drivers report a broken-off request in their own ways.
 		no, logged = syscall.EINTR, false
 	}
-	r.end()
 	if logged {
 		a.log(op, node, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -144,9 +145,13 @@ func fuseOptions(opt *Options) *fuse.MountOptions {
 		DisableXAttrs: !opt.EnableXattr,
 		Debug:         opt.Debug,
 		Logger:        logger(opt),
+		PanicHandler: func(what any) fuse.Status {
+			opt.Log.Error("a request panicked", "panic", what, "stack", string(debug.Stack()))
+			return fuse.EIO
+		},
 		// O_TRUNC and umask are left to the file system: one request less per truncating open, and default ACLs
-		// replace the umask. Large direct reads are sent as requests side by side.
-		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_ASYNC_DIO,
+		// replace the umask. CAP_ASYNC_DIO is not asked for: with it, whoever waits for direct I/O cannot be killed.
+		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK,
 	}
 	if opt.WritebackCache {
 		fo.ExtraCapabilities |= fuse.CAP_WRITEBACK_CACHE
