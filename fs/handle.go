@@ -48,6 +48,9 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		h.Release(ctx)
 		return nil, false, err
 	}
+	if h.Readable() && flags&syscall.O_NOATIME == 0 {
+		fl.accessed(ctx)
+	}
 	return h, fl.opened(&a), nil
 }
 
@@ -90,13 +93,20 @@ func (f *FS) handle(fl *file, flags int) *Handle {
 // Ino is the inode that is open.
 func (h *Handle) Ino() meta.Ino { return h.file.ino }
 
+// Readable says whether the handle was opened for reading.
+func (h *Handle) Readable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_WRONLY }
+
 // Writable says whether the handle was opened for writing.
 func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_RDONLY }
 
 // Read fills dst with the bytes from off on; it gives less only at the end of the file.
 func (h *Handle) Read(ctx context.Context, off uint64, dst []byte) (int, error) {
 	h.readAhead(off, len(dst))
-	return h.file.read(ctx, off, dst)
+	n, err := h.file.read(ctx, off, dst)
+	if n > 0 && h.flags&syscall.O_NOATIME == 0 {
+		h.file.accessed(ctx)
+	}
+	return n, err
 }
 
 // readAhead asks for the blocks that the reader is going to want.

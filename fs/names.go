@@ -189,7 +189,11 @@ func (f *FS) Rename(ctx context.Context, who meta.Cred, from, to meta.Name, flag
 
 // Readlink gives the target of a symlink.
 func (f *FS) Readlink(ctx context.Context, ino meta.Ino) (string, error) {
-	return f.vol.Readlink(ctx, ino)
+	target, err := f.vol.Readlink(ctx, ino)
+	if err == nil {
+		f.accessed(ctx, ino)
+	}
+	return target, err
 }
 
 // Access checks permission bits.

@@ -50,7 +50,7 @@ func (t Time) after(u Time) bool { return t.Sec > u.Sec || t.Sec == u.Sec && t.N
 // Accessed records that an inode was read. a is its attribute as far as it is known; nothing is done, and false
 // given, when its access time need not change. It gives the attribute after the change.
 func (v *Volume) Accessed(ctx context.Context, ino Ino, a *Attr) (Attr, bool, error) {
-	if v.opt.ReadOnly || ino.IsTrash() || !v.opt.Atime.due(a, v.time()) {
+	if !v.TracksAtime() || ino.IsTrash() || !v.opt.Atime.due(a, v.time()) {
 		return Attr{}, false, nil
 	}
 	var next Attr
@@ -78,3 +78,6 @@ func (v *Volume) Accessed(ctx context.Context, ino Ino, a *Attr) (Attr, bool, er
 	})
 	return next, changed && err == nil, err
 }
+
+// TracksAtime says whether Accessed ever has something to do.
+func (v *Volume) TracksAtime() bool { return v.opt.Atime != NoAtime && !v.opt.ReadOnly }

@@ -28,6 +28,7 @@ const (
 	EINVAL       = Error(syscall.EINVAL)
 	ENOLCK       = Error(syscall.ENOLCK)
 	ENOTTY       = Error(syscall.ENOTTY)
+	ENXIO        = Error(syscall.ENXIO)
 	EFBIG        = Error(syscall.EFBIG)
 	ENOSPC       = Error(syscall.ENOSPC)
 	EROFS        = Error(syscall.EROFS)
