@@ -139,7 +139,13 @@ func (h *Handle) Write(ctx context.Context, off uint64, src []byte) (int, error)
 }
 
 // Flush is close(2) of a descriptor: when it returns without an error, what was written is stored and published.
-func (h *Handle) Flush(ctx context.Context) error { return h.file.flush(ctx) }
+// A handle for reading has nothing to say about what others write.
+func (h *Handle) Flush(ctx context.Context) error {
+	if !h.Writable() {
+		return nil
+	}
+	return h.file.flush(ctx)
+}
 
 // Fsync is fsync(2).
 func (h *Handle) Fsync(ctx context.Context) error { return h.file.flush(ctx) }

@@ -139,6 +139,9 @@ func (v *Volume) lock(ctx context.Context, ino Ino, block bool, try func(context
 
 // waitForLock tries once, and on EAGAIN waits until another try may be worth it.
 func (v *Volume) waitForLock(ctx context.Context, ino Ino, pause time.Duration, try func(context.Context) error) (again bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	b := v.locks.listen(ino)
 	defer v.locks.leave(ino, b)
 	if err := surely(ctx, try); !errors.Is(err, posix.EAGAIN) {
@@ -160,11 +163,8 @@ const lockGrace = 2 * time.Second
 
 // surely makes sure, as far as the database answers at all, that the outcome of a change is known: a lock that was
 // taken for a caller who was told that it was not would never be given back. So the change goes on for a while when
-// ctx ends, and is repeated when its outcome is not known.
+// ctx ends or has ended, and is repeated when its outcome is not known.
 func surely(ctx context.Context, change func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {

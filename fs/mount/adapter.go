@@ -25,6 +25,10 @@ type adapter struct {
 
 	files table[handle]
 	dirs  table[directory]
+	locks lockers
+
+	// forget makes the kernel forget the attributes and pages of a node. nil: there is no kernel.
+	forget func(node uint64)
 
 	logLimit *rate.Limiter
 	logMu    sync.Mutex // guards unlogged
@@ -89,7 +93,11 @@ func (a *adapter) do(op string, cancel <-chan struct{}, h *fuse.InHeader, fn fun
 
 // run is do for requests on something that is open.
 func (a *adapter) run(op string, cancel <-chan struct{}, delay time.Duration, node uint64, fn func(context.Context) error) fuse.Status {
-	r := a.reqs.begin(cancel, delay)
+	return a.answer(a.reqs.begin(cancel, delay), op, node, fn)
+}
+
+// answer carries out a request that has begun.
+func (a *adapter) answer(r *request, op string, node uint64, fn func(context.Context) error) fuse.Status {
 	defer r.end() // also when fn panics
 	err := fn(r)
 	no, logged := errno(err)

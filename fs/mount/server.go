@@ -68,6 +68,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	if s.raw, err = attach(s.a, &opt); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
 	}
+	s.a.forget = func(node uint64) {
+		if err := notified("inode", s.raw.InodeNotify(node, 0, 0)); err != nil {
+			s.log.Warn("pages of a locked file may be old", "err", err)
+		}
+	}
 	m, ok, err := mountAt(s.point)
 	if err == nil && !ok {
 		err = errors.New("the mount is gone already")
@@ -143,6 +148,8 @@ func fuseOptions(opt *Options) *fuse.MountOptions {
 		MaxBackground: opt.MaxBackground,
 		DisableSplice: true, // answers come from memory, for which splicing only adds work with pipes
 		DisableXAttrs: !opt.EnableXattr,
+		EnableLocks:   opt.sharesLocks(),
+		EnableAcl:     opt.EnableACL,
 		Debug:         opt.Debug,
 		Logger:        logger(opt),
 		PanicHandler: func(what any) fuse.Status {
