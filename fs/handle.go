@@ -17,6 +17,7 @@ type Handle struct {
 	fs    *FS
 	file  *file
 	flags int
+	found meta.Attr
 
 	mu       sync.Mutex // guards detector and keys
 	detector *prefetch.Detector
@@ -40,7 +41,7 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 	case a.Type != meta.TypeFile:
 		err = posix.EPERM
 	}
-	fl.observe(a, stamp)
+	h.found = fl.observe(a, stamp)
 	if err == nil && flags&syscall.O_TRUNC != 0 {
 		_, err = fl.truncate(ctx, who, 0, true)
 	}
@@ -73,6 +74,9 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 			return Inode{}, nil, err
 		}
 		h, _, err := f.Open(ctx, who, node.Ino, flags)
+		if err == nil {
+			node.Attr = h.found
+		}
 		return node, h, err
 	}
 	if err != nil {
@@ -81,7 +85,9 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	fl := f.get(node.Ino)
 	f.vol.Retain(node.Ino)
 	fl.made(&node.Attr)
-	return node, f.handle(fl, flags), nil
+	h := f.handle(fl, flags)
+	h.found = node.Attr
+	return node, h, nil
 }
 
 func (f *FS) handle(fl *file, flags int) *Handle {
@@ -95,6 +101,9 @@ func (h *Handle) Ino() meta.Ino { return h.file.ino }
 
 // Readable says whether the handle was opened for reading.
 func (h *Handle) Readable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_WRONLY }
+
+// Found is the attribute of the file that the open has found, before O_TRUNC.
+func (h *Handle) Found() meta.Attr { return h.found }
 
 // Writable says whether the handle was opened for writing.
 func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_RDONLY }

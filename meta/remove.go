@@ -29,6 +29,8 @@ func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) err
 		return err
 	}
 	var r removal
+	rm := removals{v: v}
+	defer rm.end()
 	want := Want{Perms: []Ino{dir}, Nodes: []Name{{dir, name}}}
 	err = v.update(ctx, func() string { return fmt.Sprintf("unlink %d/%q", dir, name) }, want, func(tx Tx) error {
 		r = removal{}
@@ -51,7 +53,7 @@ func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) err
 			r.stat = DirStat{Space: pageSize, Inodes: 1}
 			return nil
 		}
-		r, err = v.dropLink(tx, dir, name, e, a, trash, now)
+		r, err = v.dropLink(tx, &rm, dir, name, e, a, trash, now)
 		return err
 	})
 	if err != nil {
@@ -113,7 +115,7 @@ func trashName(parent, ino Ino, name string) string {
 
 // dropLink takes away one link, (dir, name), of an inode that is no directory. The entry itself is removed or
 // replaced by the caller.
-func (v *Volume) dropLink(tx Tx, dir Ino, name string, e Entry, a Attr, trash Ino, now Time) (removal, error) {
+func (v *Volume) dropLink(tx Tx, rm *removals, dir Ino, name string, e Entry, a Attr, trash Ino, now Time) (removal, error) {
 	ino := e.Ino
 	r := removal{ino: ino, attr: a, stat: DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1}, at: now.Sec}
 	if a.Flags&FlagSkipTrash != 0 {
@@ -149,7 +151,7 @@ func (v *Volume) dropLink(tx Tx, dir Ino, name string, e Entry, a Attr, trash In
 			tx.AddParent(ino, dir, -1)
 		}
 		tx.SetAttr(ino, &a)
-	case a.Type == TypeFile && v.isOpen(ino) && v.Sid() != 0:
+	case a.Type == TypeFile && v.Sid() != 0 && !rm.claim(ino):
 		a.Nlink = 0
 		tx.DropXattrs(ino)
 		tx.DropParents(ino)

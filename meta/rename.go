@@ -32,7 +32,8 @@ func (v *Volume) Rename(ctx context.Context, who Cred, from, to Name, flags uint
 	if err != nil {
 		return err
 	}
-	m := move{v: v, who: who, from: from, to: to, exchange: flags == RenameExchange, noReplace: flags == RenameNoReplace, trash: trash}
+	m := move{v: v, who: who, from: from, to: to, exchange: flags == RenameExchange, noReplace: flags == RenameNoReplace, trash: trash, rm: removals{v: v}}
+	defer m.rm.end()
 	want := Want{Perms: []Ino{from.Dir, to.Dir}, Nodes: []Name{from, to}}
 	if from.Dir == to.Dir {
 		want.Perms = want.Perms[:1]
@@ -59,6 +60,7 @@ type move struct {
 	over    bool    // an entry was replaced: r
 	overDir bool
 	r       removal
+	rm      removals
 }
 
 func (m *move) run(tx Tx) error {
@@ -177,7 +179,7 @@ func (m *move) run(tx Tx) error {
 			} else if m.overDir {
 				m.r, err = v.dropDir(tx, to.Dir, to.Name, te, ta, m.trash, now)
 			} else {
-				m.r, err = v.dropLink(tx, to.Dir, to.Name, te, ta, m.trash, now)
+				m.r, err = v.dropLink(tx, &m.rm, to.Dir, to.Name, te, ta, m.trash, now)
 			}
 			if err != nil {
 				return err

@@ -61,8 +61,9 @@ type Volume struct {
 	acls   aclCache
 	locks  lockTable
 
-	openMu sync.Mutex
-	opened map[Ino]int // open handles of this client by inode
+	openMu   sync.Mutex         // guards opened and removing
+	opened   map[Ino]int        // open handles of this client by inode
+	removing map[Ino]*inRemoval // inodes that operations under way remove
 
 	stop context.CancelFunc // ends the background work
 	bg   sync.WaitGroup
@@ -89,7 +90,7 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	opt.MaxDeletes = orDefault(opt.MaxDeletes, defaultMaxDeletes)
 	opt.Timeout = orDefault(opt.Timeout, defaultTimeout)
 
-	v := &Volume{engine: engine, opt: opt, log: opt.Log, now: opt.Now, opened: map[Ino]int{}}
+	v := &Volume{engine: engine, opt: opt, log: opt.Log, now: opt.Now, opened: map[Ino]int{}, removing: map[Ino]*inRemoval{}}
 	v.format.Store(&f)
 	v.inodes = idBatch{engine: engine, seq: SeqInode, size: inodeBatch, least: uint64(RootIno) + 1}
 	v.slices = idBatch{engine: engine, seq: SeqSlice, size: sliceBatch, least: 1}

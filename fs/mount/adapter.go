@@ -23,12 +23,13 @@ type adapter struct {
 	opt  Options
 	reqs *requests
 
+	told        *told
+	forgetAttr  func(node uint64) // makes the kernel ask for a node's attributes again
+	forgetPages func(node uint64) // and for its data
+
 	files table[handle]
 	dirs  table[directory]
 	locks lockers
-
-	// forget makes the kernel forget the attributes and pages of a node. nil: there is no kernel.
-	forget func(node uint64)
 
 	logLimit *rate.Limiter
 	logMu    sync.Mutex // guards unlogged
@@ -47,6 +48,8 @@ func newAdapter(b backend, opt Options) *adapter {
 		reqs: newRequests(limits{
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),
+		told:       newTold(opt.AttrTimeout),
+		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
 		logLimit: rate.NewLimiter(logRate, logBurst),
 	}
 }

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -81,12 +82,20 @@ func (a *adapter) fill(ino meta.Ino, in *meta.Attr, out *fuse.Attr) {
 
 func (a *adapter) fillAttr(ino meta.Ino, in *meta.Attr, out *fuse.AttrOut) {
 	a.fill(ino, in, &out.Attr)
-	out.SetTimeout(a.opt.AttrTimeout)
+	out.SetTimeout(a.attrTimeout(out.Ino, in))
+}
+
+// attrTimeout says how long the kernel may believe attributes that it is about to be told.
+func (a *adapter) attrTimeout(node uint64, in *meta.Attr) time.Duration {
+	if in.Type == meta.TypeFile && !a.told.answer(node, stateOf(in)) {
+		return 0
+	}
+	return a.opt.AttrTimeout
 }
 
 func (a *adapter) fillEntry(in *fs.Inode, out *fuse.EntryOut) {
 	out.NodeId = a.node(in.Ino)
-	out.SetAttrTimeout(a.opt.AttrTimeout)
+	out.SetAttrTimeout(a.attrTimeout(out.NodeId, &in.Attr))
 	if in.Attr.Type == meta.TypeDirectory {
 		out.SetEntryTimeout(a.opt.DirEntryTimeout)
 	} else {

@@ -40,10 +40,23 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 	return a.do("open", cancel, &in.InHeader, func(ctx context.Context) error {
 		h, keep, err := a.fs.Open(ctx, a.who(&in.InHeader), a.ino(in.NodeId), a.openFlags(in.Flags))
 		if err == nil {
+			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)
 		}
 		return err
 	})
+}
+
+// found makes the kernel ask for the attributes of a file if what it believes is not what the open has found. An
+// answer to an open itself has no room for them.
+func (a *adapter) found(node uint64, h handle) {
+	f, ok := h.(interface{ Found() meta.Attr })
+	if !ok {
+		return
+	}
+	if attr := f.Found(); a.told.open(node, stateOf(&attr)) {
+		a.forgetAttr(node)
+	}
 }
 
 func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {

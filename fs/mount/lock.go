@@ -103,9 +103,9 @@ func (a *adapter) setlk(ctx context.Context, in *fuse.LkIn, block bool) error {
 			return err
 		}
 	}
-	if stale && a.forget != nil {
+	if stale {
 		// Its caller waits for this answer alone, so the kernel can wait for the pages of the file.
-		a.forget(in.NodeId)
+		a.forgetPages(in.NodeId)
 	}
 	return nil
 }

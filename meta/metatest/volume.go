@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 		"Unlink":          volumeUnlink,
 		"UnlinkOpen":      volumeUnlinkOpen,
 		"UnlinkTrash":     volumeUnlinkTrash,
+		"UnlinkOpenRace":  volumeUnlinkOpenRace,
 		"Rmdir":           volumeRmdir,
 		"Rename":          volumeRename,
 		"RenameOver":      volumeRenameOver,
@@ -329,6 +331,29 @@ func volumeUnlinkOpen(t *testing.T, c *client) {
 	_, err = c.GetAttr(c.ctx, f)
 	c.want("attribute after the last close", err, posix.ENOENT)
 	c.wantFreed(s)
+}
+
+// volumeUnlinkOpenRace: a file whose open succeeded is there until it is closed, whatever comes between.
+func volumeUnlinkOpenRace(t *testing.T, c *client) {
+	c.session()
+	for round := range 100 {
+		name := fmt.Sprint("f", round)
+		f := c.file(meta.RootIno, name)
+		var wg sync.WaitGroup
+		wg.Go(func() { c.oneOf("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, name), nil) })
+		wg.Go(func() {
+			_, err := c.Open(c.ctx, meta.Root, f, meta.OpenFor{Read: true})
+			if c.oneOf("open", err, nil, posix.ENOENT) != nil {
+				return
+			}
+			_, err = c.GetAttr(c.ctx, f)
+			c.oneOf("attribute of an open file", err, nil)
+			c.oneOf("close", c.CloseFile(c.ctx, f), nil)
+		})
+		wg.Wait()
+		_, err := c.GetAttr(c.ctx, f)
+		c.want("attribute of the unlinked and closed", err, posix.ENOENT)
+	}
 }
 
 func (c *client) wantFreed(want ...meta.Slice) {
