@@ -8,9 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -102,58 +100,52 @@ func TestLocksBetweenMounts(t *testing.T) {
 	want("write lock after close", setlk(b, unix.F_SETLKW, unix.F_WRLCK), nil)
 }
 
-// TestLocksOrderData: two mounts count up a number in a file that both keep open; the lock alone makes each see what
-// the other wrote.
+// TestLocksOrderData: the lock alone makes a mount see what another wrote before it gave the lock up, with the file
+// open all the time and although the kernel has the old data and time to keep it.
 func TestLocksOrderData(t *testing.T) {
-	for _, kind := range []string{"flock", "ranges"} {
-		t.Run(kind, func(t *testing.T) { locksOrderData(t, kind) })
-	}
-}
-
-func locksOrderData(t *testing.T, kind string) {
-	const rounds = 15
 	dirs := twoMounts(t, func(*Options) {})
 	if err := os.WriteFile(filepath.Join(dirs[0], "f"), []byte("0000"), 0666); err != nil {
 		t.Fatal(err)
 	}
-	count := func(f *os.File) error {
-		b := make([]byte, 4)
-		if _, err := f.ReadAt(b, 0); err != nil {
-			return err
-		}
-		n, err := strconv.Atoi(string(b))
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt(fmt.Appendf(nil, "%04d", n+1), 0)
-		return err
-	}
-	var wg sync.WaitGroup
-	for i, dir := range dirs {
-		f := openIn(t, dir, os.O_RDWR)
-		wg.Go(func() {
-			for range rounds {
-				lock := func() error { return flock(f, unix.LOCK_EX) }
-				unlock := func() error { return flock(f, unix.LOCK_UN) }
-				if kind == "ranges" {
-					lock = func() error { return setlk(f, unix.F_SETLKW, unix.F_WRLCK) }
-					unlock = func() error { return setlk(f, unix.F_SETLK, unix.F_UNLCK) }
-				}
-				if err := errors.Join(lock(), count(f), unlock()); err != nil {
-					t.Errorf("mount %d: %v", i, err)
-					return
-				}
+	w, r := openIn(t, dirs[0], os.O_RDWR), openIn(t, dirs[1], os.O_RDONLY)
+	for name, lock := range map[string]func(f *os.File, shared, on bool) error{
+		"flock": func(f *os.File, shared, on bool) error {
+			switch {
+			case !on:
+				return flock(f, unix.LOCK_UN)
+			case shared:
+				return flock(f, unix.LOCK_SH)
 			}
-		})
-	}
-	wg.Wait()
-	f := openIn(t, dirs[1], os.O_RDONLY)
-	if err := flock(f, unix.LOCK_SH); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 4)
-	if _, err := f.ReadAt(b, 0); err != nil || string(b) != fmt.Sprintf("%04d", 2*rounds) {
-		t.Errorf("counted to %s, %v; want %d", b, err, 2*rounds)
+			return flock(f, unix.LOCK_EX)
+		},
+		"ranges": func(f *os.File, shared, on bool) error {
+			switch {
+			case !on:
+				return setlk(f, unix.F_SETLK, unix.F_UNLCK)
+			case shared:
+				return setlk(f, unix.F_SETLKW, unix.F_RDLCK)
+			}
+			return setlk(f, unix.F_SETLKW, unix.F_WRLCK)
+		},
+	} {
+		for round := range 10 {
+			want := fmt.Sprintf("%s %d", name, round)
+			_, err := w.WriteAt([]byte("not yet"), 0)
+			if err := errors.Join(err, lock(w, false, true)); err != nil {
+				t.Fatal(err)
+			}
+			_, err = w.WriteAt([]byte(want), 0)
+			if err := errors.Join(err, lock(w, false, false), lock(r, true, true)); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(want))
+			if _, err := r.ReadAt(got, 0); err != nil || string(got) != want {
+				t.Errorf("read %q, %v; want %q", got, err, want)
+			}
+			if err := lock(r, true, false); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
