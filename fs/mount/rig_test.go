@@ -25,13 +25,13 @@ import (
 const testBlock = 64 << 10
 
 // newFS makes a file system whose database and store are in memory.
-func newFS(t *testing.T) *fs.FS {
+func newFS(t testing.TB) *fs.FS {
 	t.Helper()
 	return newClients(t, 1, func(*meta.Format) {})[0]
 }
 
 // newClients makes n clients of one volume, whose database and store are in memory.
-func newClients(t *testing.T, n int, edit func(*meta.Format)) []*fs.FS {
+func newClients(t testing.TB, n int, edit func(*meta.Format)) []*fs.FS {
 	t.Helper()
 	f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
 	f.BlockSize, f.TrashDays = testBlock>>10, 0
@@ -50,7 +50,7 @@ func newClients(t *testing.T, n int, edit func(*meta.Format)) []*fs.FS {
 	return all
 }
 
-func newClient(t *testing.T, engine meta.Engine, objects object.Store) *fs.FS {
+func newClient(t testing.TB, engine meta.Engine, objects object.Store) *fs.FS {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	pool := bytepool.New(64 << 20)
@@ -76,7 +76,7 @@ func newClient(t *testing.T, engine meta.Engine, objects object.Store) *fs.FS {
 }
 
 // serve mounts a backend and serves it until the test ends.
-func serve(t *testing.T, b backend, opt Options) *Server {
+func serve(t testing.TB, b backend, opt Options) *Server {
 	t.Helper()
 	if opt.MountPoint == "" {
 		opt.MountPoint = t.TempDir()
