@@ -202,7 +202,7 @@ func (f *FS) Access(ctx context.Context, who meta.Cred, ino meta.Ino, mask uint1
 }
 
 // StatFS gives the size and use of the volume.
-func (f *FS) StatFS(context.Context) meta.Space { return f.vol.StatFS() }
+func (f *FS) StatFS(ctx context.Context) meta.Space { return f.vol.StatFS(ctx, f.Root()) }
 
 // GetXattr gives the value of an extended attribute.
 func (f *FS) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte, error) {

@@ -71,6 +71,10 @@ func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old,
 		tx.SetAttr(ino, &a)
 		return nil
 	})
+	if err == nil && (a.UID != old.UID || a.GID != old.GID) && ino != RootIno && ino != TrashIno {
+		v.chargeOwner(&old, charge(&old).negate())
+		v.chargeOwner(&a, charge(&a))
+	}
 	return old, a, err
 }
 
@@ -212,6 +216,13 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 		case a.Nlink == 0 && !v.sess.mayLink(ino):
 			return posix.ENOENT
 		}
+		// Nothing more is charged to the owner, but a full quota is to be felt.
+		if err := v.checkOwner(&a, use{inodes: 1}); err != nil {
+			return err
+		}
+		if err := v.checkDir(dir, charge(&a)); err != nil {
+			return err
+		}
 		unnamed = a.Nlink == 0
 		switch {
 		case unnamed:
@@ -237,6 +248,6 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 	if unnamed {
 		v.sess.forget(ino)
 	}
-	v.addDirStat(dir, DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1})
+	v.chargeDir(ctx, dir, statOf(&a))
 	return a, nil
 }

@@ -85,7 +85,7 @@ func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, o
 		copied = c.to - offOut
 		a.Length = max(a.Length, c.to)
 		grown := a.Space() - old.Space()
-		if err := v.checkRoom(grown, 0); err != nil {
+		if err := v.checkGrowth(tx, out, &old, grown); err != nil {
 			return err
 		}
 		a.Mtime = v.time()

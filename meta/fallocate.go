@@ -61,7 +61,7 @@ func (v *Volume) Fallocate(ctx context.Context, ino Ino, mode uint32, off, size 
 			a.Length = max(a.Length, off+size)
 		}
 		grown := a.Space() - old.Space()
-		if err := v.checkRoom(grown, 0); err != nil {
+		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
 			return err
 		}
 		if end := min(off+size, old.Length); mode&(FallocPunchHole|FallocZero) != 0 && off < end {

@@ -194,6 +194,7 @@ func (v *Volume) dropSustained(ctx context.Context, sid uint64, ino Ino) error {
 	v.sess.forget(ino)
 	if gone {
 		v.usage.add(-a.Space(), -1)
+		v.chargeOwner(&a, charge(&a).negate())
 		v.freer.file(DelFile{Ino: ino, Length: a.Length, Removed: now.Sec})
 	}
 	return nil

@@ -145,7 +145,7 @@ func (v *Volume) beat(ctx context.Context) error {
 		tx.SetSession(next)
 		return nil
 	})
-	if err := errors.Join(err, v.reload(ctx), v.refreshUsage(ctx)); err != nil || v.opt.NoBGJob {
+	if err := errors.Join(err, v.reload(ctx), v.refreshUsage(ctx), v.loadQuotas(ctx)); err != nil || v.opt.NoBGJob {
 		return err
 	}
 	won, err := v.setIfSmall(ctx, LastCleanupSessions, int64(v.opt.Heartbeat.Seconds()*0.9))

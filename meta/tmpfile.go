@@ -20,9 +20,6 @@ func (v *Volume) Tmpfile(ctx context.Context, who Cred, dir Ino, n New) (Ino, At
 	case v.Sid() == 0: // nobody would remove it if this client died
 		return 0, Attr{}, posix.ENOTSUP
 	}
-	if err := v.checkRoom(pageSize, 1); err != nil {
-		return 0, Attr{}, err
-	}
 	id, err := v.inodes.take(ctx)
 	if err != nil {
 		return 0, Attr{}, err
@@ -43,6 +40,12 @@ func (v *Volume) Tmpfile(ctx context.Context, who Cred, dir Ino, n New) (Ino, At
 			return err
 		}
 		a.Nlink = 0
+		if err := v.checkOwner(&a, charge(&a)); err != nil { // no directory pays for it
+			return err
+		}
+		if err := v.checkRoom(pageSize, 1); err != nil {
+			return err
+		}
 		tx.SetAttr(ino, &a)
 		tx.SetSustained(v.Sid(), ino)
 		tx.AddUsage(pageSize, 1)
@@ -52,6 +55,7 @@ func (v *Volume) Tmpfile(ctx context.Context, who Cred, dir Ino, n New) (Ino, At
 		return 0, Attr{}, err
 	}
 	v.usage.add(pageSize, 1)
+	v.chargeOwner(&a, charge(&a))
 	v.retain(ino)
 	v.sess.keep(ino, true)
 	return ino, a, nil

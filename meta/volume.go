@@ -56,10 +56,13 @@ type Volume struct {
 	trash  trashDir
 	usage  usage
 	stats  dirStats
+	quotas quotas
 	freer  freer
 	sess   session
 	acls   aclCache
 	locks  lockTable
+
+	ancestors ancestors
 
 	openMu   sync.Mutex         // guards opened and removing
 	opened   map[Ino]int        // open handles of this client by inode
@@ -94,7 +97,7 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	v.format.Store(&f)
 	v.inodes = idBatch{engine: engine, seq: SeqInode, size: inodeBatch, least: uint64(RootIno) + 1}
 	v.slices = idBatch{engine: engine, seq: SeqSlice, size: sliceBatch, least: 1}
-	if err := v.refreshUsage(ctx); err != nil {
+	if err := errors.Join(v.refreshUsage(ctx), v.loadQuotas(ctx)); err != nil {
 		return nil, err
 	}
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,6 +105,7 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	v.stats.init()
 	v.freer.init(v)
 	v.bg.Go(func() { v.flushStatsLoop(bg) })
+	v.bg.Go(func() { v.flushQuotasLoop(bg) })
 	return v, nil
 }
 
@@ -111,7 +115,8 @@ func (v *Volume) Close(ctx context.Context) error {
 	v.stop()
 	v.bg.Wait()
 	v.freer.close()
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx))
+	// The end of the session may remove inodes, which changes the use of quotas.
+	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
@@ -125,6 +130,10 @@ func (v *Volume) ReadOnly() bool { return v.opt.ReadOnly }
 
 func (v *Volume) time() Time { return TimeOf(v.now()) }
 
+// updateTries bounds how often a change is tried again because parents of directories turned out to be needed: once
+// for each directory that it concerns, and for each time that what was learned grew too old.
+const updateTries = 100
+
 // update runs a change. what describes it for errors that are no answers of the file system.
 func (v *Volume) update(ctx context.Context, what func() string, want Want, fn func(Tx) error) error {
 	if v.opt.ReadOnly {
@@ -132,11 +141,18 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
-	if !v.format.Load().EnableACL {
-		return describe(what, v.engine.Update(ctx, want, fn))
+	run, committed := fn, func() {}
+	if v.format.Load().EnableACL {
+		run, committed = v.acls.withACLs(fn)
 	}
-	run, committed := v.acls.withACLs(fn)
 	err := v.engine.Update(ctx, want, run)
+	for try := 0; err != nil && try < updateTries; try++ {
+		again, why := v.learnParents(ctx, err)
+		if why != nil || !again {
+			return describe(what, why)
+		}
+		err = v.engine.Update(ctx, want, run)
+	}
 	if err == nil {
 		committed()
 	}

@@ -17,6 +17,7 @@ var rangeTests = []posixTest{
 	{"CopyRangeErrors", rangeCopyErrors},
 	{"CopyRangeLong", rangeCopyLong},
 	{"CopyRangeWhileCompacting", rangeCopyCompacting},
+	{"RangeQuotas", rangeQuotas},
 }
 
 func (c *client) wantChunks(ino meta.Ino, want map[uint32][]meta.Slice) {
@@ -28,17 +29,6 @@ func (c *client) wantChunks(ino meta.Ino, want map[uint32][]meta.Slice) {
 			c.t.Errorf("chunk %d of inode %d: %+v, want %+v", index, ino, got, records)
 		}
 	}
-}
-
-func (c *client) refs(ss ...meta.Slice) []int64 {
-	c.t.Helper()
-	return read(c.t, c.eng, func(r meta.Reader) ([]int64, error) {
-		var refs []meta.SliceRef
-		for _, s := range ss {
-			refs = append(refs, meta.SliceRef{ID: s.ID, Size: s.Size})
-		}
-		return r.Refs(refs)
-	})
 }
 
 func rangeFallocate(t *testing.T, a, _ *client) {
@@ -283,4 +273,48 @@ func rangeCopyCompacting(t *testing.T, a, b *client) {
 	for ref, n := range uses {
 		equal(t, "references of a slice in use", a.refs(meta.Slice{ID: ref.ID, Size: ref.Size}), []int64{n})
 	}
+}
+
+// rangeQuotas: what grows a file is paid for by its directory, its owner and its group.
+func rangeQuotas(_ *testing.T, a, _ *client) {
+	a.noErr("owners", a.EnableOwnerQuotas(a.ctx))
+	d := a.dir(meta.RootIno, "d")
+	f, _, err := a.Mknod(a.ctx, meta.Cred{UID: 7, GID: 8, Checked: true}, d, "f", meta.New{Type: meta.TypeFile})
+	a.noErr("create", err)
+	in := a.file(meta.RootIno, "in")
+	a.wrote(in, 0, 1<<20)
+	a.limit(ofDir(d), 64<<10, 0)
+	a.limit(ofUser(7), 40<<10, 3)
+
+	grow := func(n uint64) error { _, _, err := a.Fallocate(a.ctx, f, 0, 0, n); return err }
+	copied := func(at uint64) error { _, _, _, err := a.CopyRange(a.ctx, in, 0, f, at, 4096, 0); return err }
+	a.want("allocate within", grow(16<<10), nil)
+	a.want("allocate beyond the user's", grow(48<<10), posix.EDQUOT)
+	a.want("copy within", copied(28<<10), nil)
+	a.want("copy beyond the user's", copied(40<<10), posix.EDQUOT)
+	a.limit(ofUser(7), 0, 3)
+	a.want("allocate beyond the directory's", grow(68<<10), posix.EDQUOT)
+	a.want("copy beyond the directory's", copied(64<<10), posix.EDQUOT)
+	a.wantDirUsed("after growth", d, 8, 1)
+
+	// A file without a name is its owner's, and no directory's until it gets one.
+	who := meta.Cred{UID: 7, GID: 8, Checked: true}
+	tmp, _, err := a.Tmpfile(a.ctx, who, d, meta.New{Mode: 0600})
+	a.noErr("tmpfile", err)
+	a.noErr("write", a.writeTo(tmp, 8192))
+	a.wantUsed("with a file without a name", map[meta.QuotaKey][2]int64{
+		ofDir(d): {32 << 10, 1}, ofUser(7): {40 << 10, 2}, ofGroup(8): {40 << 10, 2},
+	})
+	_, err = a.Link(a.ctx, meta.Root, tmp, d, "named")
+	a.noErr("link", err)
+	a.noErr("close", a.CloseFile(a.ctx, tmp))
+	lost, _, err := a.Tmpfile(a.ctx, who, d, meta.New{Mode: 0600})
+	a.noErr("tmpfile", err)
+	_, _, err = a.Tmpfile(a.ctx, who, d, meta.New{Mode: 0600})
+	a.want("one file too many", err, posix.EDQUOT)
+	a.noErr("close", a.CloseFile(a.ctx, lost))
+	a.wantUsed("at the end", map[meta.QuotaKey][2]int64{
+		ofDir(d): {40 << 10, 2}, ofUser(7): {40 << 10, 2}, ofGroup(8): {40 << 10, 2},
+	})
+	a.wantQuotasRight("at the end")
 }

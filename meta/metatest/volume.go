@@ -27,6 +27,8 @@ func Run(t *testing.T, database Database) {
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
 	t.Run("Posix", func(t *testing.T) { RunPosix(t, database) })
+	t.Run("Quotas", func(t *testing.T) { RunQuotas(t, database) })
+	t.Run("Trees", func(t *testing.T) { RunTrees(t, open) })
 }
 
 // RunVolume checks the operations of meta.Volume on an engine.
@@ -48,6 +50,7 @@ func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 		"Link":            volumeLink,
 		"Symlink":         volumeSymlink,
 		"Write":           volumeWrite,
+		"WritePacked":     volumeWritePacked,
 		"Truncate":        volumeTruncate,
 		"SetAttr":         volumeSetAttr,
 		"Xattr":           volumeXattr,
@@ -572,6 +575,45 @@ func volumeWrite(t *testing.T, c *client) {
 	c.want("directory", err, posix.EPERM)
 }
 
+// volumeWritePacked: many records may share a slice, which goes with the last of them.
+func volumeWritePacked(t *testing.T, c *client) {
+	f, g := c.file(meta.RootIno, "f"), c.file(meta.RootIno, "g")
+	kept := c.wrote(g, 0, 10)
+	id, err := c.NewSlice(c.ctx)
+	c.noErr("slice", err)
+	var ws []meta.Written
+	for i := range uint32(5000) {
+		ws = append(ws, meta.Written{Index: i / 4500, Slice: meta.Slice{Pos: i * 100, ID: id, Size: 500_000, Off: i * 100, Len: 100}})
+	}
+	_, _, err = c.Write(c.ctx, f, meta.Commit{Slices: ws})
+	c.noErr("write", err)
+	for index, want := range map[uint32]int{0: 4500, 1: 500} {
+		got, err := c.Chunk(c.ctx, f, index)
+		c.noErr("chunk", err)
+		if len(got) != want {
+			t.Errorf("chunk %d has %d records, want %d", index, len(got), want)
+		}
+	}
+	refs := func(s meta.SliceRef) (n int64) {
+		c.noErr("references", c.eng.View(c.ctx, meta.Want{}, func(r meta.Reader) error {
+			all, err := r.Refs([]meta.SliceRef{s})
+			if err == nil {
+				n = all[0]
+			}
+			return err
+		}))
+		return n
+	}
+	if n := refs(meta.SliceRef{ID: id, Size: 500_000}); n != 5000 {
+		t.Errorf("%d references, want 5000", n)
+	}
+	if n := refs(meta.SliceRef{ID: kept.ID, Size: kept.Size}); n != 1 {
+		t.Errorf("%d references to a slice of one record", n)
+	}
+	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, "f"))
+	c.wantFreed(meta.Slice{ID: id})
+}
+
 func volumeTruncate(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	s := c.wrote(f, 0, 5000)
@@ -766,7 +808,7 @@ func volumeCapacity(t *testing.T, c *client) {
 	c.file(meta.RootIno, "h")
 	_, _, err = c.Mknod(c.ctx, meta.Root, meta.RootIno, "i", meta.New{Type: meta.TypeFile})
 	c.want("one inode too many", err, posix.ENOSPC)
-	s := c.StatFS()
+	s := c.StatFS(c.ctx, meta.RootIno)
 	if s.TotalBytes != 16<<10 || s.FreeBytes != 4<<10 || s.TotalInodes != 3 || s.FreeInodes != 0 {
 		t.Errorf("statfs %+v", s)
 	}
