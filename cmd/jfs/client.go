@@ -77,6 +77,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err != nil {
 		return nil, err
 	}
+	kernel.EnableACL = c.format.EnableACL // else the kernel would take the mask of a list for the rights of the group
 	if c.server, err = mount.Mount(ctx, c.fs, kernel); err != nil {
 		return nil, err
 	}
