@@ -55,6 +55,9 @@ const dots = 2
 func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntry) bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if off == 0 {
+		d.fs.accessed(ctx, d.ino)
+	}
 	if off == 0 || off < d.start {
 		d.rewind()
 	}

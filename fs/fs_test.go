@@ -34,6 +34,7 @@ type rig struct {
 	objects object.Store
 
 	maxDeletes int
+	atime      meta.AtimeMode
 }
 
 func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
@@ -69,7 +70,7 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
 	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
-	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
+	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
 		var keys []block.Key
 		for i := range block.Count(size, testBlock) {
 			keys = append(keys, block.KeyAt(id, size, i, testBlock))

@@ -49,6 +49,9 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		h.Release(ctx)
 		return nil, false, err
 	}
+	if h.Readable() && flags&syscall.O_NOATIME == 0 {
+		fl.accessed(ctx)
+	}
 	return h, fl.opened(&a), nil
 }
 
@@ -96,6 +99,9 @@ func (f *FS) handle(fl *file, flags int) *Handle {
 // Ino is the inode that is open.
 func (h *Handle) Ino() meta.Ino { return h.file.ino }
 
+// Readable says whether the handle was opened for reading.
+func (h *Handle) Readable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_WRONLY }
+
 // Found is the attribute of the file that the open has found, before O_TRUNC.
 func (h *Handle) Found() meta.Attr { return h.found }
 
@@ -105,7 +111,11 @@ func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O
 // Read fills dst with the bytes from off on; it gives less only at the end of the file.
 func (h *Handle) Read(ctx context.Context, off uint64, dst []byte) (int, error) {
 	h.readAhead(off, len(dst))
-	return h.file.read(ctx, off, dst)
+	n, err := h.file.read(ctx, off, dst)
+	if n > 0 && h.flags&syscall.O_NOATIME == 0 {
+		h.file.accessed(ctx)
+	}
+	return n, err
 }
 
 // readAhead asks for the blocks that the reader is going to want.
@@ -138,7 +148,13 @@ func (h *Handle) Write(ctx context.Context, off uint64, src []byte) (int, error)
 }
 
 // Flush is close(2) of a descriptor: when it returns without an error, what was written is stored and published.
-func (h *Handle) Flush(ctx context.Context) error { return h.file.flush(ctx) }
+// A handle for reading has nothing to say about what others write.
+func (h *Handle) Flush(ctx context.Context) error {
+	if !h.Writable() {
+		return nil
+	}
+	return h.file.flush(ctx)
+}
 
 // Fsync is fsync(2).
 func (h *Handle) Fsync(ctx context.Context) error { return h.file.flush(ctx) }

@@ -189,7 +189,11 @@ func (f *FS) Rename(ctx context.Context, who meta.Cred, from, to meta.Name, flag
 
 // Readlink gives the target of a symlink.
 func (f *FS) Readlink(ctx context.Context, ino meta.Ino) (string, error) {
-	return f.vol.Readlink(ctx, ino)
+	target, err := f.vol.Readlink(ctx, ino)
+	if err == nil {
+		f.accessed(ctx, ino)
+	}
+	return target, err
 }
 
 // Access checks permission bits.
@@ -206,8 +210,8 @@ func (f *FS) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte, e
 }
 
 // SetXattr sets an extended attribute.
-func (f *FS) SetXattr(ctx context.Context, ino meta.Ino, name string, value []byte, flags uint32) error {
-	return f.vol.SetXattr(ctx, ino, name, value, flags)
+func (f *FS) SetXattr(ctx context.Context, who meta.Cred, ino meta.Ino, name string, value []byte, flags uint32) error {
+	return f.vol.SetXattr(ctx, who, ino, name, value, flags)
 }
 
 // ListXattr gives the names of the extended attributes.
@@ -216,6 +220,6 @@ func (f *FS) ListXattr(ctx context.Context, ino meta.Ino) ([]string, error) {
 }
 
 // RemoveXattr removes an extended attribute.
-func (f *FS) RemoveXattr(ctx context.Context, ino meta.Ino, name string) error {
-	return f.vol.RemoveXattr(ctx, ino, name)
+func (f *FS) RemoveXattr(ctx context.Context, who meta.Cred, ino meta.Ino, name string) error {
+	return f.vol.RemoveXattr(ctx, who, ino, name)
 }

@@ -151,8 +151,8 @@ func extra(t *testing.T, v *meta.Volume) {
 	}
 	d := mk(meta.RootIno, "extra", meta.New{Type: meta.TypeDirectory, Mode: 01777})
 	odd := mk(d, "odd %\"\\ \n\xff\xfe é <&>\u2028", meta.New{Type: meta.TypeFile, Mode: 04755})
-	must(v.SetXattr(ctx, odd, "user.bin", []byte{0, 1, 255, '%', '4', '1'}, 0))
-	must(v.SetXattr(ctx, odd, "user.empty", nil, 0))
+	must(v.SetXattr(ctx, meta.Root, odd, "user.bin", []byte{0, 1, 255, '%', '4', '1'}, 0))
+	must(v.SetXattr(ctx, meta.Root, odd, "user.empty", nil, 0))
 	mk(d, "link", meta.New{Type: meta.TypeSymlink, Target: "../a b/%41"})
 	mk(d, "dev", meta.New{Type: meta.TypeCharDev, Mode: 0600, Rdev: 0x103})
 	many := mk(d, "many", meta.New{Type: meta.TypeDirectory, Mode: 0755})

@@ -34,7 +34,7 @@ func (w *cloneWrite) node(e Dirent, ino Ino) (n cloned, ok bool, err error) {
 	if a.Type == TypeDirectory {
 		mask |= MayExec
 	}
-	if err := access(c.who, &a, mask); err != nil {
+	if err := access(tx, c.who, &a, mask); err != nil {
 		return n, false, err
 	}
 	a.Parent = w.into

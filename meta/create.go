@@ -74,6 +74,9 @@ func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n Ne
 			return posix.EEXIST
 		}
 		a = v.newAttr(who, dir, &p, n)
+		if err := inheritACL(tx, &p, n, &a); err != nil {
+			return err
+		}
 		if err := v.checkNew(dir, &a); err != nil {
 			return err
 		}
@@ -125,7 +128,7 @@ func trashedDir(r Reader, who Cred, dir Ino) (Attr, error) {
 	case p.Type != TypeDirectory:
 		return p, posix.ENOTDIR
 	}
-	return p, access(who, &p, MayWrite|MayExec)
+	return p, access(r, who, &p, MayWrite|MayExec)
 }
 
 // newAttr is the attribute of a new inode in directory p.

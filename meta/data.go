@@ -194,7 +194,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		}
 		old = a
 		if !opened {
-			if err := access(who, &a, MayWrite); err != nil {
+			if err := access(tx, who, &a, MayWrite); err != nil {
 				return err
 			}
 		}

@@ -131,8 +131,6 @@ func (f *Format) Usable() error {
 	switch {
 	case f.EncryptKey != "":
 		return fmt.Errorf("volume %s is encrypted, which this version of the client does not support yet", f.Name)
-	case f.EnableACL:
-		return fmt.Errorf("volume %s has POSIX ACLs enabled, which this version of the client does not support yet", f.Name)
 	case f.ChangeLog:
 		return fmt.Errorf("volume %s records a change log, which this version of the client does not support yet: turn it off with config --changelog=false", f.Name)
 	case f.BlockSize < minBlockSize || f.BlockSize > maxBlockSize:

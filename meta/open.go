@@ -28,7 +28,7 @@ func (v *Volume) Open(ctx context.Context, who Cred, ino Ino, want OpenFor) (Att
 		a, err = v.GetAttr(ctx, ino)
 	}
 	if err == nil {
-		err = mayOpen(who, &a, want)
+		err = v.mayOpen(ctx, who, &a, want)
 	}
 	if err != nil {
 		v.release(ino)
@@ -37,7 +37,7 @@ func (v *Volume) Open(ctx context.Context, who Cred, ino Ino, want OpenFor) (Att
 	return a, nil
 }
 
-func mayOpen(who Cred, a *Attr, want OpenFor) error {
+func (v *Volume) mayOpen(ctx context.Context, who Cred, a *Attr, want OpenFor) error {
 	var mask uint16
 	if want.Read {
 		mask |= MayRead
@@ -48,7 +48,7 @@ func mayOpen(who Cred, a *Attr, want OpenFor) error {
 	if want.Exec {
 		mask |= MayExec
 	}
-	if err := access(who, a, mask); err != nil {
+	if err := v.permitted(ctx, who, a, mask); err != nil {
 		return err
 	}
 	if want.Write || want.Truncate {

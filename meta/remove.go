@@ -97,7 +97,7 @@ func victim(tx Tx, who Cred, dir Ino, name string) (p Attr, e Entry, a Attr, exi
 	case !exists:
 		err = posix.ENOENT
 	default:
-		err = access(who, &p, MayWrite|MayExec)
+		err = access(tx, who, &p, MayWrite|MayExec)
 	}
 	if err != nil {
 		return
@@ -144,7 +144,7 @@ func (v *Volume) settleRemoved(ctx context.Context, r removal) {
 		v.chargeOwner(&r.attr, charge(&r.attr).negate())
 	}
 	if r.kept {
-		v.sess.keep(r.ino)
+		v.sess.keep(r.ino, false)
 		if !v.isOpen(r.ino) { // closed while the change was under way
 			if err := v.dropSustained(context.WithoutCancel(ctx), v.Sid(), r.ino); err != nil {
 				v.log.Warn("remove unlinked file", "inode", r.ino, "err", err)

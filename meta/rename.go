@@ -132,7 +132,7 @@ func (m *move) run(tx Tx) error {
 	case over && !m.exchange && e.Type != TypeDirectory && te.Type == TypeDirectory:
 		return posix.EISDIR
 	}
-	if err := access(m.who, &sp, MayWrite|MayExec); err != nil {
+	if err := access(tx, m.who, &sp, MayWrite|MayExec); err != nil {
 		return err
 	}
 	a, ok, err := tx.Attr(e.Ino)

@@ -26,8 +26,8 @@ type session struct {
 	id   atomic.Uint64
 	info []byte
 
-	mu        sync.Mutex // guards sustained
-	sustained map[Ino]bool
+	mu        sync.Mutex   // guards sustained
+	sustained map[Ino]bool // inodes without a name that this client keeps; true: it may get one (O_TMPFILE)
 }
 
 // A session expires when it has missed this many heartbeats.
@@ -39,16 +39,23 @@ const staleBatch = 1000
 // Sid is the number of this client's session, 0 if it has none.
 func (v *Volume) Sid() uint64 { return v.sess.id.Load() }
 
-func (s *session) keep(ino Ino) {
+func (s *session) keep(ino Ino, linkable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sustained == nil {
 		s.sustained = map[Ino]bool{}
 	}
-	s.sustained[ino] = true
+	s.sustained[ino] = linkable
 }
 
 func (s *session) sustains(ino Ino) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.sustained[ino]
+	return ok
+}
+
+func (s *session) mayLink(ino Ino) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sustained[ino]

@@ -23,6 +23,7 @@ type Options struct {
 	SkipDirMtime time.Duration // window in which a directory's times are not written again; 0 means 100 ms, negative none
 	MaxDeletes   int           // slices freed in parallel; 0 means 10, negative leaves all data
 	Timeout      time.Duration // longest time that one operation may take; 0 means 60 s
+	Atime        AtimeMode     // when access times are kept up; 0 means never
 
 	// FreeSlice removes the objects of a slice. With nil the data is left for another client to free.
 	FreeSlice func(ctx context.Context, id uint64, size uint32) error
@@ -63,6 +64,8 @@ type Volume struct {
 	freer   freer
 	compact compacting
 	sess    session
+	acls    aclCache
+	locks   lockTable
 
 	ancestors ancestors
 
@@ -145,13 +148,20 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
-	err := v.engine.Update(ctx, want, fn)
+	run, committed := fn, func() {}
+	if v.format.Load().EnableACL {
+		run, committed = v.acls.withACLs(fn)
+	}
+	err := v.engine.Update(ctx, want, run)
 	for try := 0; err != nil && try < updateTries; try++ {
 		again, why := v.learnParents(ctx, err)
 		if why != nil || !again {
 			return describe(what, why)
 		}
-		err = v.engine.Update(ctx, want, fn)
+		err = v.engine.Update(ctx, want, run)
+	}
+	if err == nil {
+		committed()
 	}
 	return describe(what, err)
 }
@@ -159,6 +169,10 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 func (v *Volume) view(ctx context.Context, what func() string, want Want, fn func(Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	if v.format.Load().EnableACL {
+		plain := fn
+		fn = func(r Reader) error { return plain(aclReader{r, &v.acls}) }
+	}
 	return describe(what, v.engine.View(ctx, want, fn))
 }
 

@@ -32,6 +32,7 @@ func Run(t *testing.T, dir string, groups ...string) {
 		{"unlink", unlinkTests}, {"link", linkTests}, {"rename", renameTests},
 		{"dir", dirTests}, {"name", nameTests}, {"attr", attrTests}, {"time", timeTests},
 		{"owner", ownerTests}, {"xattr", xattrTests}, {"system", systemTests}, {"parallel", parallelTests},
+		{"lock", lockTests}, {"alloc", allocTests},
 	} {
 		if len(groups) > 0 && !slices.Contains(groups, group.name) {
 			continue

@@ -23,11 +23,13 @@ type adapter struct {
 	opt  Options
 	reqs *requests
 
-	told       *told
-	forgetAttr func(node uint64) // makes the kernel ask for a node's attributes again
+	told        *told
+	forgetAttr  func(node uint64) // makes the kernel ask for a node's attributes again
+	forgetPages func(node uint64) // and for its data
 
 	files table[handle]
 	dirs  table[directory]
+	locks lockers
 
 	logLimit *rate.Limiter
 	logMu    sync.Mutex // guards unlogged
@@ -47,8 +49,8 @@ func newAdapter(b backend, opt Options) *adapter {
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),
 		told:       newTold(opt.AttrTimeout),
-		forgetAttr: func(uint64) {},
-		logLimit:   rate.NewLimiter(logRate, logBurst),
+		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
+		logLimit: rate.NewLimiter(logRate, logBurst),
 	}
 }
 
@@ -94,7 +96,11 @@ func (a *adapter) do(op string, cancel <-chan struct{}, h *fuse.InHeader, fn fun
 
 // run is do for requests on something that is open.
 func (a *adapter) run(op string, cancel <-chan struct{}, delay time.Duration, node uint64, fn func(context.Context) error) fuse.Status {
-	r := a.reqs.begin(cancel, delay)
+	return a.answer(a.reqs.begin(cancel, delay), op, node, fn)
+}
+
+// answer carries out a request that has begun.
+func (a *adapter) answer(r *request, op string, node uint64, fn func(context.Context) error) fuse.Status {
 	defer r.end() // also when fn panics
 	err := fn(r)
 	no, logged := errno(err)

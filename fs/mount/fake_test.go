@@ -62,6 +62,8 @@ func (f *fake) GetAttr(ctx context.Context, ino meta.Ino) (meta.Attr, error) {
 	return f.attr(ino), nil
 }
 
+func (f *fake) ReleaseLocks(context.Context, meta.Ino, uint64) error { return nil }
+
 func (f *fake) StatFS(context.Context) meta.Space {
 	return meta.Space{TotalBytes: 1 << 30, FreeBytes: 1 << 29}
 }
@@ -83,6 +85,10 @@ func (h fakeHandle) Read(ctx context.Context, off uint64, dst []byte) (int, erro
 func (h fakeHandle) Write(ctx context.Context, off uint64, src []byte) (int, error) {
 	return h.write(ctx, off, src)
 }
+
+func (h fakeHandle) Fallocate(context.Context, uint32, uint64, uint64) error { return posix.ENOTSUP }
+
+func (h fakeHandle) Seek(context.Context, uint64, uint32) (uint64, error) { return 0, posix.ENXIO }
 
 func (h fakeHandle) Flush(ctx context.Context) error { return h.flush(ctx) }
 func (h fakeHandle) Fsync(ctx context.Context) error { return h.flush(ctx) }

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -29,8 +30,9 @@ func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenO
 	if keepCache {
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
-	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
-		out.OpenFlags |= fuse.FOPEN_NOFLUSH // there is nothing that close(2) could report
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && !a.opt.sharesLocks() {
+		// There is nothing that close(2) could report, and with locks of the kernel's own nothing to release.
+		out.OpenFlags |= fuse.FOPEN_NOFLUSH
 	}
 }
 
@@ -103,7 +105,8 @@ func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (
 
 func (a *adapter) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	return a.withFile("flush", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
-		return h.Flush(ctx)
+		err := h.Flush(ctx)
+		return errors.Join(err, a.closed(ctx, in))
 	})
 }
 
@@ -121,26 +124,8 @@ func (a *adapter) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	a.run("release", cancel, a.reqs.detachDelay, in.NodeId, func(ctx context.Context) error {
+		err := a.released(ctx, in)
 		h.Release(ctx)
-		return nil
+		return err
 	})
-}
-
-// What follows is not offered. With ENOSYS the kernel never asks again and does what it can without: SEEK_DATA and
-// SEEK_HOLE take the file for one extent, fallocate gives EOPNOTSUPP (on which posix_fallocate of the C library
-// writes zeros), copy_file_range copies through the page cache, O_TMPFILE gives EOPNOTSUPP, and locks are kept
-// inside the kernel because they were not asked for when the connection was set up.
-
-func (a *adapter) Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status {
-	return fuse.ENOSYS
-}
-
-func (a *adapter) Fallocate(<-chan struct{}, *fuse.FallocateIn) fuse.Status { return fuse.ENOSYS }
-
-func (a *adapter) CopyFileRange(<-chan struct{}, *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
-	return 0, fuse.ENOSYS
-}
-
-func (a *adapter) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status {
-	return fuse.ENOSYS
 }

@@ -45,7 +45,6 @@ func TestSuite(t *testing.T) {
 
 func TestPosixtest(t *testing.T) {
 	left := []string{
-		"Fallocate", "FallocateKeepSize", "Tmpfile", // not offered
 		"FcntlFlockLocksFile", "OpenSymlinkRace", // fail in a local directory too
 		"RenameOpenDir", // wants attributes of a directory that is gone, which no record holds
 	}

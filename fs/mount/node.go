@@ -170,8 +170,3 @@ func (a *adapter) StatFs(cancel <-chan struct{}, h *fuse.InHeader, out *fuse.Sta
 		return nil
 	})
 }
-
-// Ioctl knows no command. With ENOSYS the kernel would answer the same, after asking every time.
-func (a *adapter) Ioctl(<-chan struct{}, *fuse.IoctlIn, []byte, *fuse.IoctlOut, []byte) fuse.Status {
-	return fuse.Status(posix.ENOTTY.Errno())
-}

@@ -41,6 +41,12 @@ type Options struct {
 	EnableCap            bool // file capabilities (security.capability); needs EnableXattr
 	EnableSELinux        bool // labels (security.selinux); needs EnableXattr
 
+	EnableACL   bool // access control lists; the kernel heeds them, and EnableXattr is implied
+	EnableIoctl bool // attribute flags (chattr, lsattr)
+	// LocalLocks keeps the locks of files in this kernel. Without, they hold among all clients of the volume, and each
+	// close of a file that was open for reading costs a request more. Read-only mounts always do it.
+	LocalLocks bool
+
 	// WritebackCache lets the kernel gather writes. It then keeps its own size and mtime of files, so what other
 	// machines write may be seen late.
 	WritebackCache bool
@@ -87,6 +93,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.EnableACL {
+		o.EnableXattr = true
 	}
 	if o.Source == "" {
 		o.Source = "JuiceFS:" + o.Volume
@@ -204,3 +213,6 @@ func (o *Options) words() []string {
 	}
 	return words
 }
+
+// sharesLocks says whether locks of files are those of the volume.
+func (o *Options) sharesLocks() bool { return !o.LocalLocks && !o.ReadOnly }

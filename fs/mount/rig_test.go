@@ -14,6 +14,7 @@ import (
 	"jfs/internal/bytepool"
 	"jfs/meta"
 	memkv "jfs/meta/tkv/mem"
+	"jfs/object"
 	"jfs/object/mem"
 	"jfs/prefetch"
 	"jfs/upload"
@@ -24,17 +25,36 @@ import (
 const testBlock = 64 << 10
 
 // newFS makes a file system whose database and store are in memory.
-func newFS(t *testing.T) *fs.FS {
+func newFS(t testing.TB) *fs.FS {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	engine := memkv.NewEngine(tkv.Options{})
+	return newClients(t, 1, func(*meta.Format) {})[0]
+}
+
+// newClients makes n clients of one volume, whose database and store are in memory.
+func newClients(t testing.TB, n int, edit func(*meta.Format)) []*fs.FS {
+	t.Helper()
 	f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
 	f.BlockSize, f.TrashDays = testBlock>>10, 0
-	if err := meta.Create(ctx, engine, f, meta.Time{Sec: 1}); err != nil {
-		t.Fatal(err)
+	edit(&f)
+	kv, objects := memkv.New(), mem.New()
+	var all []*fs.FS
+	for i := range n {
+		engine := tkv.New(kv, tkv.Options{})
+		if i == 0 {
+			if err := meta.Create(t.Context(), engine, f, meta.Time{Sec: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, newClient(t, engine, objects))
 	}
+	return all
+}
+
+func newClient(t testing.TB, engine meta.Engine, objects object.Store) *fs.FS {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
 	pool := bytepool.New(64 << 20)
-	store := block.New(mem.New(), block.Options{BlockSize: testBlock, Pool: pool})
+	store := block.New(objects, block.Options{BlockSize: testBlock, Pool: pool})
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
 	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
@@ -56,7 +76,7 @@ func newFS(t *testing.T) *fs.FS {
 }
 
 // serve mounts a backend and serves it until the test ends.
-func serve(t *testing.T, b backend, opt Options) *Server {
+func serve(t testing.TB, b backend, opt Options) *Server {
 	t.Helper()
 	if opt.MountPoint == "" {
 		opt.MountPoint = t.TempDir()

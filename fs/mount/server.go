@@ -68,6 +68,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	if s.raw, err = attach(s.a, &opt); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
 	}
+	s.a.forgetPages = func(node uint64) {
+		if err := notified("inode", s.raw.InodeNotify(node, 0, 0)); err != nil {
+			s.log.Warn("pages of a locked file may be old", "inode", s.a.ino(node), "err", err)
+		}
+	}
 	s.a.forgetAttr = func(node uint64) { // attributes alone may be invalidated while the kernel waits for an answer
 		if err := notified("inode", s.raw.InodeNotify(node, -1, 0)); err != nil {
 			s.log.Debug("attributes may be seen late", "inode", s.a.ino(node), "err", err)
@@ -148,6 +153,8 @@ func fuseOptions(opt *Options) *fuse.MountOptions {
 		MaxBackground: opt.MaxBackground,
 		DisableSplice: true, // answers come from memory, for which splicing only adds work with pipes
 		DisableXAttrs: !opt.EnableXattr,
+		EnableLocks:   opt.sharesLocks(),
+		EnableAcl:     opt.EnableACL,
 		Debug:         opt.Debug,
 		Logger:        logger(opt),
 		PanicHandler: func(what any) fuse.Status {

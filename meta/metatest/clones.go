@@ -47,8 +47,8 @@ func treeClone(t *testing.T, c *client) {
 	for i := range 250 { // more than a batch
 		c.file(sub, fmt.Sprint("n", i))
 	}
-	c.noErr("xattr", c.SetXattr(c.ctx, f, "user.a", []byte("1"), 0))
-	c.noErr("xattr", c.SetXattr(c.ctx, sub, "user.b", []byte("2"), 0))
+	c.noErr("xattr", c.SetXattr(c.ctx, meta.Root, f, "user.a", []byte("1"), 0))
+	c.noErr("xattr", c.SetXattr(c.ctx, meta.Root, sub, "user.b", []byte("2"), 0))
 	c.noErr("dangling", c.eng.Update(c.ctx, meta.Want{}, func(tx meta.Tx) error {
 		tx.SetEntry(sub, "lost", meta.Entry{Type: meta.TypeFile, Ino: 1 << 40})
 		return nil

@@ -27,6 +27,7 @@ func Run(t *testing.T, database Database) {
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
 	t.Run("Maintain", func(t *testing.T) { RunMaintain(t, database) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
+	t.Run("Posix", func(t *testing.T) { RunPosix(t, database) })
 	t.Run("Quotas", func(t *testing.T) { RunQuotas(t, database) })
 	t.Run("Trees", func(t *testing.T) { RunTrees(t, open) })
 }
@@ -699,13 +700,13 @@ func volumeXattr(t *testing.T, c *client) {
 	_, err := c.GetXattr(c.ctx, f, "user.a")
 	c.want("missing", err, posix.ENODATA)
 	big := make([]byte, 60000)
-	c.noErr("set", c.SetXattr(c.ctx, f, "user.a", []byte("1\x00"), 0))
-	c.noErr("set", c.SetXattr(c.ctx, f, "user.b", big, meta.XattrCreate))
-	c.noErr("set", c.SetXattr(c.ctx, f, "user.empty", nil, 0))
-	c.want("create", c.SetXattr(c.ctx, f, "user.a", nil, meta.XattrCreate), posix.EEXIST)
-	c.want("replace", c.SetXattr(c.ctx, f, "user.c", nil, meta.XattrReplace), posix.ENODATA)
-	c.want("long name", c.SetXattr(c.ctx, f, strings.Repeat("n", 256), nil, 0), posix.ERANGE)
-	c.want("long value", c.SetXattr(c.ctx, f, "user.d", make([]byte, 65537), 0), posix.ERANGE)
+	c.noErr("set", c.SetXattr(c.ctx, meta.Root, f, "user.a", []byte("1\x00"), 0))
+	c.noErr("set", c.SetXattr(c.ctx, meta.Root, f, "user.b", big, meta.XattrCreate))
+	c.noErr("set", c.SetXattr(c.ctx, meta.Root, f, "user.empty", nil, 0))
+	c.want("create", c.SetXattr(c.ctx, meta.Root, f, "user.a", nil, meta.XattrCreate), posix.EEXIST)
+	c.want("replace", c.SetXattr(c.ctx, meta.Root, f, "user.c", nil, meta.XattrReplace), posix.ENODATA)
+	c.want("long name", c.SetXattr(c.ctx, meta.Root, f, strings.Repeat("n", 256), nil, 0), posix.ERANGE)
+	c.want("long value", c.SetXattr(c.ctx, meta.Root, f, "user.d", make([]byte, 65537), 0), posix.ERANGE)
 	got, err := c.GetXattr(c.ctx, f, "user.a")
 	c.noErr("get", err)
 	if string(got) != "1\x00" {
@@ -717,8 +718,8 @@ func volumeXattr(t *testing.T, c *client) {
 	if !slices.Equal(names, []string{"user.a", "user.b", "user.empty"}) {
 		t.Errorf("names %q", names)
 	}
-	c.noErr("remove", c.RemoveXattr(c.ctx, f, "user.a"))
-	c.want("remove again", c.RemoveXattr(c.ctx, f, "user.a"), posix.ENODATA)
+	c.noErr("remove", c.RemoveXattr(c.ctx, meta.Root, f, "user.a"))
+	c.want("remove again", c.RemoveXattr(c.ctx, meta.Root, f, "user.a"), posix.ENODATA)
 }
 
 func volumeReaddir(t *testing.T, c *client) {
