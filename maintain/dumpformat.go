@@ -1,7 +1,6 @@
 package maintain
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -166,40 +165,28 @@ func (c *dumpChunk) records() ([]meta.Slice, error) {
 }
 
 // dumpedACL takes a stored rule apart.
-func dumpedACL(rule []byte) (d dumpACL, err error) {
-	be := binary.BigEndian
-	if len(rule) < 8 {
-		return d, fmt.Errorf("%w: ACL rule of %d bytes", meta.ErrCorrupt, len(rule))
+func dumpedACL(rule []byte) (dumpACL, error) {
+	r, err := meta.DecodeACL(rule)
+	d := dumpACL{Owner: r.Owner, Group: r.Group, Other: r.Other, Mask: r.Mask}
+	for _, e := range r.Users {
+		d.Users = append(d.Users, dumpACLEntry(e))
 	}
-	d = dumpACL{Owner: be.Uint16(rule), Group: be.Uint16(rule[2:]), Mask: be.Uint16(rule[4:]), Other: be.Uint16(rule[6:])}
-	rest := rule[8:]
-	for _, list := range []*[]dumpACLEntry{&d.Users, &d.Groups} {
-		if len(rest) < 4 || uint64(len(rest)-4) < 6*uint64(be.Uint32(rest)) {
-			return d, fmt.Errorf("%w: ACL rule of %d bytes", meta.ErrCorrupt, len(rule))
-		}
-		n := be.Uint32(rest)
-		for rest = rest[4:]; n > 0; n-- {
-			*list = append(*list, dumpACLEntry{ID: be.Uint32(rest), Perm: be.Uint16(rest[4:])})
-			rest = rest[6:]
-		}
+	for _, e := range r.Groups {
+		d.Groups = append(d.Groups, dumpACLEntry(e))
 	}
-	return d, nil
+	return d, err
 }
 
 // rule is the stored form.
 func (d *dumpACL) rule() []byte {
-	be := binary.BigEndian
-	var b []byte
-	for _, perm := range []uint16{d.Owner, d.Group, d.Mask, d.Other} {
-		b = be.AppendUint16(b, perm)
+	r := meta.ACL{Owner: d.Owner, Group: d.Group, Other: d.Other, Mask: d.Mask}
+	for _, e := range d.Users {
+		r.Users = append(r.Users, meta.ACLEntry(e))
 	}
-	for _, list := range [][]dumpACLEntry{d.Users, d.Groups} {
-		b = be.AppendUint32(b, uint32(len(list)))
-		for _, e := range list {
-			b = be.AppendUint16(be.AppendUint32(b, e.ID), e.Perm)
-		}
+	for _, e := range d.Groups {
+		r.Groups = append(r.Groups, meta.ACLEntry(e))
 	}
-	return b
+	return meta.EncodeACL(&r)
 }
 
 const hexDigits = "0123456789ABCDEF"
