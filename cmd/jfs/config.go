@@ -71,12 +71,19 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 			return fmt.Errorf("%w; use --force to change the settings nevertheless", err)
 		}
 	}
+	if len(changes) > 0 {
+		if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+			return fmt.Errorf("store the settings: %w", err)
+		}
+	}
+	on, err := a.turnOn(ctx, engine, f, opt)
+	if err != nil {
+		return err
+	}
+	changes = append(changes, on...)
 	if len(changes) == 0 {
 		a.log.Warn("nothing changed")
 		return nil
-	}
-	if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
-		return fmt.Errorf("store the settings: %w", err)
 	}
 	for _, c := range changes {
 		if _, err := fmt.Fprintln(a.out, c); err != nil {
@@ -84,6 +91,26 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 		}
 	}
 	return nil
+}
+
+// turnOn turns on what has to be counted first.
+func (a *app) turnOn(ctx context.Context, engine meta.Engine, f meta.Format, o *configOptions) (changes []change, err error) {
+	if !o.ownerQuota || f.UserGroupQuota {
+		return nil, nil
+	}
+	v, err := meta.Open(ctx, engine, meta.Options{Log: a.log, SkipDirMtime: -1})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		err = errors.Join(err, v.Close(end))
+	}()
+	if err := v.EnableOwnerQuotas(ctx); err != nil {
+		return nil, fmt.Errorf("count what users and groups own: %w", err)
+	}
+	return []change{{"user-group-quota", "false", "true"}}, nil
 }
 
 // versionForm is that of the limits: major[.minor[.patch]][-pre].
@@ -127,9 +154,13 @@ func applyConfig(f *meta.Format, set *pflag.FlagSet, o *configOptions) ([]change
 	}{
 		{"dir-stats", &f.DirStats, o.dirStats},
 		{"changelog", &f.ChangeLog, o.changeLog},
+		{"user-group-quota", &f.UserGroupQuota, o.ownerQuota},
 	} {
 		if !set.Changed(v.name) || *v.field == v.value {
 			continue
+		}
+		if v.value && v.name == "user-group-quota" {
+			continue // see turnOn
 		}
 		if v.value {
 			return nil, errors.New("--" + v.name + " cannot be turned on by this version yet, only off")

@@ -98,6 +98,7 @@ type configOptions struct {
 	minVersion    string
 	maxVersion    string
 	dirStats      bool
+	ownerQuota    bool
 	changeLog     bool
 }
 
@@ -117,7 +118,7 @@ func configFlags() table[configOptions] {
 		{name: "min-client-version", to: toText(func(o *configOptions) *string { return &o.minVersion }), help: "oldest client that may mount the volume"},
 		{name: "max-client-version", to: toText(func(o *configOptions) *string { return &o.maxVersion }), help: "newest client that may mount the volume"},
 		{name: "dir-stats", to: toBool(func(o *configOptions) *bool { return &o.dirStats }), help: "keep statistics of directories; false turns them off"},
-		{name: "user-group-quota", boolean: true, state: later, help: "quotas of users and groups"},
+		{name: "user-group-quota", to: toBool(func(o *configOptions) *bool { return &o.ownerQuota }), help: "quotas of users and groups; turning them on counts what everybody owns"},
 		{name: "changelog", to: toBool(func(o *configOptions) *bool { return &o.changeLog }), help: "record changes of the metadata; only false, which turns it off, is supported yet"},
 		{name: "changelog-max-age", def: "2h", state: later, help: "how long recorded changes are kept"},
 		{name: "changelog-max-lines", def: "0", state: later, help: "how many recorded changes are kept"},
