@@ -216,6 +216,7 @@ func (v *Volume) RemoveDetached(ctx context.Context, ino Ino) error {
 		}
 		var a Attr
 		var gone bool
+		var now Time
 		what := func() string { return fmt.Sprintf("remove detached inode %d", ino) }
 		err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 			var err error
@@ -231,8 +232,10 @@ func (v *Volume) RemoveDetached(ctx context.Context, ino Ino) error {
 					return err
 				}
 				tx.DropDirStat(ino)
+				tx.DropQuota(QuotaKey{QuotaDir, uint64(ino)})
 			}
-			v.dropInode(tx, ino, &a, v.time())
+			now = v.time()
+			v.dropInode(tx, ino, &a, now)
 			return nil
 		})
 		if errors.Is(err, posix.ENOTEMPTY) && pass < emptyPasses {
@@ -242,6 +245,9 @@ func (v *Volume) RemoveDetached(ctx context.Context, ino Ino) error {
 			v.removedDir(ino)
 			v.usage.add(-a.Space(), -1)
 			v.chargeOwner(&a, charge(&a).negate())
+			if a.Type == TypeFile {
+				v.freer.file(DelFile{Ino: ino, Length: a.Length, Removed: now.Sec})
+			}
 		}
 		return err
 	}

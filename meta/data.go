@@ -20,6 +20,9 @@ func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, err
 		records, err = r.Chunk(ino, index)
 		return err
 	})
+	if err == nil {
+		v.compact.read(ChunkID{ino, index}, records)
+	}
 	return records, err
 }
 
@@ -118,6 +121,9 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		return Attr{}, Attr{}, err
 	}
 	v.resized(ctx, ino, &old, &a)
+	for _, w := range ws {
+		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
+	}
 	return old, a, nil
 }
 

@@ -24,8 +24,12 @@ type Engine interface {
 	// results anew on every run. When fn fails, nothing is written and its error is returned as it is, and
 	// what fn had read was then true.
 	Update(ctx context.Context, want Want, fn func(Tx) error) error
-	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever.
+	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever. With n 0 it takes none
+	// and tells the next one.
 	Reserve(ctx context.Context, seq Sequence, n uint64) (first uint64, err error)
+	// Erase removes everything that Init and the transactions have made, of this volume only, the setting last. The
+	// engine is then as on an empty database that Init has not seen.
+	Erase(ctx context.Context) error
 	// Close flushes what is buffered and ends the connection. A second call does nothing.
 	Close() error
 }
@@ -107,6 +111,11 @@ type Reader interface {
 	// DelayedSlices lists up to limit sets of slices that compactions before the time have replaced and that wait
 	// for the trash to expire. No promise.
 	DelayedSlices(before int64, limit int) ([]Delayed, error)
+	// HasDelayed says whether a set of delayed slices is still there.
+	HasDelayed(d Delayed) (bool, error)
+	// SpareRefs lists up to limit slices whose reference record says what would be true without it, so that
+	// DropRef may remove it while Refs gives 1. SQL has none. No promise.
+	SpareRefs(limit int) ([]SliceRef, error)
 	// Detached lists up to limit roots of clones, made at or before the time, that are not entered into a
 	// directory. No promise.
 	Detached(before int64, limit int) ([]Ino, error)

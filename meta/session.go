@@ -92,11 +92,14 @@ func (v *Volume) StartSession(ctx context.Context, info SessionInfo) error {
 			break
 		}
 	}
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	end := v.stop
+	v.stop = func() { stop(); end() }
 	if v.opt.Heartbeat > 0 {
-		bg, stop := context.WithCancel(context.WithoutCancel(ctx))
-		end := v.stop
-		v.stop = func() { stop(); end() }
 		v.bg.Go(func() { v.heartbeat(bg) })
+	}
+	if !v.opt.NoBGJob {
+		v.bg.Go(func() { v.jobsLoop(bg) })
 	}
 	return nil
 }

@@ -26,6 +26,10 @@ type Options struct {
 
 	// FreeSlice removes the objects of a slice. With nil the data is left for another client to free.
 	FreeSlice func(ctx context.Context, id uint64, size uint32) error
+	// Compact compacts a chunk and gives the number of records that it has then; see CommitCompaction. It is called
+	// for chunks of which a read or a write has found that they have many records, ten at a time at most. With nil
+	// none is compacted.
+	Compact func(ctx context.Context, ino Ino, index uint32) (left int, err error)
 	// Lost is told once when the volume is no longer the one that was opened (removed or formatted anew),
 	// after which the client must end.
 	Lost func(error)
@@ -49,15 +53,16 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format atomic.Pointer[Format]
-	inodes idBatch
-	slices idBatch
-	trash  trashDir
-	usage  usage
-	stats  dirStats
-	quotas quotas
-	freer  freer
-	sess   session
+	format  atomic.Pointer[Format]
+	inodes  idBatch
+	slices  idBatch
+	trash   trashDir
+	usage   usage
+	stats   dirStats
+	quotas  quotas
+	freer   freer
+	compact compacting
+	sess    session
 
 	ancestors ancestors
 
@@ -101,6 +106,7 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	v.stop = stop
 	v.stats.init()
 	v.freer.init(v)
+	v.compact.init(v)
 	v.bg.Go(func() { v.flushStatsLoop(bg) })
 	v.bg.Go(func() { v.flushQuotasLoop(bg) })
 	return v, nil
@@ -111,6 +117,7 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 func (v *Volume) Close(ctx context.Context) error {
 	v.stop()
 	v.bg.Wait()
+	v.compact.close()
 	v.freer.close()
 	// The end of the session may remove inodes, which changes the use of quotas.
 	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))

@@ -32,6 +32,7 @@ func RunEngine(t *testing.T, open func(t *testing.T) meta.Engine) {
 		{"Ref", refCases},
 		{"Intent", intentCases},
 		{"Job", jobCases},
+		{"Maintain", maintainCases},
 		{"Session", sessionCases},
 		{"Lock", lockCases},
 		{"Quota", quotaCases},

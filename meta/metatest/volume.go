@@ -25,6 +25,7 @@ func Run(t *testing.T, database Database) {
 	open := func(t *testing.T) meta.Engine { return database(t)() }
 	t.Run("Engine", func(t *testing.T) { RunEngine(t, open) })
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
+	t.Run("Maintain", func(t *testing.T) { RunMaintain(t, database) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
 	t.Run("Quotas", func(t *testing.T) { RunQuotas(t, database) })
 	t.Run("Trees", func(t *testing.T) { RunTrees(t, open) })
