@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"jfs/block"
@@ -64,7 +65,12 @@ func TestCompactUsesBoundedMemory(t *testing.T) {
 	}
 	pool := bytepool.New(2 * testBlock)
 	var most int64
-	sink := watched{w.blocks, func() { most = max(most, pool.Used()) }}
+	var mu sync.Mutex
+	sink := watched{w.blocks, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		most = max(most, pool.Used())
+	}}
 	c := NewCompactor(w.v, w.blocks, sink, CompactOptions{Pool: pool})
 	w.store.puts.Store(0)
 	left, err := c.Chunk(w.ctx, ino, 0)
@@ -76,7 +82,7 @@ func TestCompactUsesBoundedMemory(t *testing.T) {
 	}
 }
 
-// watched calls see before each Put, one at a time.
+// watched calls see before each Put.
 type watched struct {
 	block.Sink
 	see func()

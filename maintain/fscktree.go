@@ -56,7 +56,6 @@ type treeCheck struct {
 	stats bool // the volume has usage records
 
 	dirs, broken, repaired atomic.Int64
-	work                   *pool
 }
 
 // child is a directory and the one that it was found in.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,8 +20,6 @@ const (
 
 	delFileAge = int64(3600) // seconds that data of removed files is left to the client that removed them
 	delFileMax = 600_000     // removed files freed in one run
-
-	detachedAge = 24 * time.Hour // after which a clone that was not attached is given up
 )
 
 // jobBatch is how many records a job asks for at a time.
@@ -173,7 +172,9 @@ func (v *Volume) CleanDeadSlices(ctx context.Context, done func(n int)) (Cleaned
 	if !v.frees() {
 		return c, nil
 	}
-	tried := map[SliceRef]bool{} // of the last batch: the list has no cursor, so failures come again
+	// The list has no cursor, so what cannot be freed comes again.
+	tried := map[SliceRef]bool{}
+	var last []SliceRef
 	for {
 		var dead []SliceRef
 		err := v.view(ctx, func() string { return "list slices without references" }, Want{}, func(r Reader) (err error) {
@@ -183,6 +184,11 @@ func (v *Volume) CleanDeadSlices(ctx context.Context, done func(n int)) (Cleaned
 		if err != nil {
 			return c, err
 		}
+		if len(dead) > 0 && slices.Equal(dead, last) { // nothing more can be freed
+			c.Failed = int64(len(tried))
+			return c, nil
+		}
+		last = slices.Clone(dead)
 		batch := dead[:0]
 		for _, s := range dead {
 			if !tried[s] {
@@ -219,15 +225,16 @@ func (v *Volume) CleanDeadSlices(ctx context.Context, done func(n int)) (Cleaned
 
 // dropSpareRefs removes reference records that say no more than a missing one.
 func (v *Volume) dropSpareRefs(ctx context.Context) error {
-	for {
+	for last := []SliceRef(nil); ; {
 		var spare []SliceRef
 		err := v.view(ctx, func() string { return "list spare references" }, Want{}, func(r Reader) (err error) {
 			spare, err = r.SpareRefs(jobBatch)
 			return err
 		})
-		if err != nil || len(spare) == 0 {
+		if err != nil || len(spare) == 0 || slices.Equal(spare, last) {
 			return err
 		}
+		last = spare
 		dropped := 0
 		err = v.update(ctx, func() string { return "drop spare references" }, Want{}, func(tx Tx) error {
 			dropped = 0
@@ -264,10 +271,14 @@ func (v *Volume) CleanDelayed(ctx context.Context, before int64, done func(n int
 		if err != nil || len(sets) == 0 {
 			return c, err
 		}
+		dropped := 0
 		for _, d := range sets {
-			dead, err := v.dropDelayed(ctx, d)
+			dead, there, err := v.dropDelayed(ctx, d)
 			if err != nil {
 				return c, err
+			}
+			if there {
+				dropped++
 			}
 			if err := v.freeSlices(ctx, dead); err != nil {
 				if ctx.Err() != nil {
@@ -285,16 +296,19 @@ func (v *Volume) CleanDelayed(ctx context.Context, before int64, done func(n int
 				done(len(dead))
 			}
 		}
+		if dropped == 0 { // somebody else is at it, or a record is listed that cannot be named
+			return c, nil
+		}
 	}
 }
 
-// dropDelayed takes the references away that a set of delayed slices has kept.
-func (v *Volume) dropDelayed(ctx context.Context, d Delayed) (dead []SliceRef, err error) {
+// dropDelayed takes the references away that a set of delayed slices has kept, and says whether the set was there.
+func (v *Volume) dropDelayed(ctx context.Context, d Delayed) (dead []SliceRef, there bool, err error) {
 	err = v.update(ctx, func() string { return fmt.Sprintf("drop slices replaced by slice %d", d.ID) }, Want{}, func(tx Tx) error {
 		dead = nil
 		// Another client may do the same: the references must be taken away once.
-		there, err := tx.HasDelayed(d)
-		if err != nil || !there {
+		var err error
+		if there, err = tx.HasDelayed(d); err != nil || !there {
 			return err
 		}
 		if dead, err = dropRefs(tx, d.Slices); err != nil {
@@ -303,7 +317,7 @@ func (v *Volume) dropDelayed(ctx context.Context, d Delayed) (dead []SliceRef, e
 		tx.DropDelayed(d)
 		return nil
 	})
-	return dead, err
+	return dead, there, err
 }
 
 // CleanDetached removes clones that were begun before a time and never entered into a directory.

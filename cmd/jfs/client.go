@@ -8,6 +8,7 @@ import (
 
 	"jfs/fs"
 	"jfs/fs/mount"
+	"jfs/maintain"
 	"jfs/meta"
 	"jfs/upload"
 )
@@ -42,12 +43,17 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	mo := opt.metaOptions(a.log)
 	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	var compactor *maintain.Compactor // works on the volume that is being opened
+	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
+		return compactor.Chunk(ctx, ino, index)
+	}
 	mo.Lost = lost
 	mo.Reloaded = data.reload(c.format, opt, a.log)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
 		return nil, explainUnformatted(err, url)
 	}
 	parts.add("volume", c.volume.Close)
+	compactor = maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{Pool: data.pool, Log: a.log})
 
 	uploader := upload.New(data.blocks, upload.Options{
 		Concurrency: opt.maxUploads, Cache: data.written(c.format.BlockBytes(), opt.cacheLarge), Log: a.log,
