@@ -19,6 +19,7 @@ import (
 
 // app is one run of the program: where its words go, and what all commands share.
 type app struct {
+	in       io.Reader // answers to questions
 	out, err io.Writer
 	getenv   func(string) string
 	log      *slog.Logger
@@ -55,7 +56,7 @@ func globalFlags() table[globalOptions] {
 }
 
 func newApp(out, err io.Writer, getenv func(string) string) *app {
-	a := &app{out: out, err: err, getenv: getenv, fstab: fstabFile, helper: helperLink}
+	a := &app{in: os.Stdin, out: out, err: err, getenv: getenv, fstab: fstabFile, helper: helperLink}
 	a.log = slog.New(logging.New(err, logging.Options{PID: os.Getpid()}))
 	return a
 }
@@ -132,7 +133,8 @@ func (a *app) root() (*cobra.Command, error) {
 		return fmt.Errorf("%w: run \"%s --help\" for the list of options", err, cmd.CommandPath())
 	})
 	for _, add := range []func(*cobra.Command) error{
-		a.addFormat, a.addConfig, a.addQuota, a.addStatus, a.addRestore, a.addMount, a.addUmount, a.addBench, a.addVersion,
+		a.addFormat, a.addConfig, a.addQuota, a.addDestroy, a.addGC, a.addFsck, a.addRestore, a.addDump, a.addLoad, a.addStatus,
+		a.addMount, a.addUmount, a.addBench, a.addVersion,
 	} {
 		if err := add(root); err != nil {
 			return nil, err

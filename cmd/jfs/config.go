@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"jfs/maintain"
 	"jfs/meta"
 )
 
@@ -36,7 +37,8 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 		}
 	}()
 	f, err := a.loadFormat(ctx, engine, url)
-	if err != nil {
+	removed := err // secrets that a dump has left out can be set here
+	if err != nil && !errors.Is(err, meta.ErrSecretRemoved) {
 		return err
 	}
 	if len(configFlags().given(set, "yes", "force")) == 0 {
@@ -61,6 +63,9 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 	changes = append(changes, more...)
 	if err := f.Check(); err != nil {
 		return err
+	}
+	if removed != nil && !set.Changed("secret-key") && !set.Changed("session-token") {
+		return fmt.Errorf("%w: give --secret-key or --session-token", removed)
 	}
 	if touchesStore(changes) && !opt.force {
 		store, err := a.setupStore(ctx, f)
@@ -95,8 +100,16 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 
 // turnOn turns on what has to be counted first.
 func (a *app) turnOn(ctx context.Context, engine meta.Engine, f meta.Format, o *configOptions) (changes []change, err error) {
-	if !o.ownerQuota || f.UserGroupQuota {
+	owners := o.ownerQuota && !f.UserGroupQuota
+	stats := o.dirStats && !f.DirStats
+	if !owners && !stats {
 		return nil, nil
+	}
+	if stats {
+		f.DirStats = true
+		if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+			return nil, fmt.Errorf("store the settings: %w", err)
+		}
 	}
 	v, err := meta.Open(ctx, engine, meta.Options{Log: a.log, SkipDirMtime: -1})
 	if err != nil {
@@ -107,10 +120,23 @@ func (a *app) turnOn(ctx context.Context, engine meta.Engine, f meta.Format, o *
 		defer cancel()
 		err = errors.Join(err, v.Close(end))
 	}()
-	if err := v.EnableOwnerQuotas(ctx); err != nil {
-		return nil, fmt.Errorf("count what users and groups own: %w", err)
+	if stats {
+		// What the database holds of an earlier time is not true any more.
+		told, m := a.progress()
+		_, err := maintain.CheckTree(ctx, v, meta.RootIno, maintain.TreeOptions{Recursive: true, Repair: true, SyncDirStat: true, Progress: told, Log: a.log})
+		m.end()
+		if err != nil {
+			return nil, fmt.Errorf("count what directories hold: %w; run \"jfs fsck --path / --recursive --repair --sync-dir-stat\"", err)
+		}
+		changes = append(changes, change{"dir-stats", "false", "true"})
 	}
-	return []change{{"user-group-quota", "false", "true"}}, nil
+	if owners {
+		if err := v.EnableOwnerQuotas(ctx); err != nil {
+			return changes, fmt.Errorf("count what users and groups own: %w", err)
+		}
+		changes = append(changes, change{"user-group-quota", "false", "true"})
+	}
+	return changes, nil
 }
 
 // versionForm is that of the limits: major[.minor[.patch]][-pre].
@@ -146,7 +172,6 @@ func applyConfig(f *meta.Format, set *pflag.FlagSet, o *configOptions) ([]change
 		changes = append(changes, change{v.name, orNone(*v.field), orNone(v.value)})
 		*v.field = v.value
 	}
-	// To turn these on, what the database holds of an earlier time would have to be removed first.
 	for _, v := range []struct {
 		name  string
 		field *bool
@@ -159,7 +184,7 @@ func applyConfig(f *meta.Format, set *pflag.FlagSet, o *configOptions) ([]change
 		if !set.Changed(v.name) || *v.field == v.value {
 			continue
 		}
-		if v.value && v.name == "user-group-quota" {
+		if v.value && v.name != "changelog" {
 			continue // see turnOn
 		}
 		if v.value {

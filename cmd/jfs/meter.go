@@ -31,6 +31,17 @@ func (m *meter) add(n int) {
 	m.line(m.what, m.n, 0)
 }
 
+// step counts n more of another kind of work, and begins at 0 when the kind changes.
+func (m *meter) step(what string, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.what != what {
+		m.what, m.n = what, 0
+	}
+	m.n += int64(n)
+	m.line(m.what, m.n, 0)
+}
+
 // set shows numbers that somebody else counts; extra is left out if it is 0.
 func (m *meter) set(what string, n, extra uint64) {
 	m.mu.Lock()
