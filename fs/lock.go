@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -12,6 +13,9 @@ import (
 // Flock sets or removes a BSD lock, see meta.Volume.Flock. stale says that another client has changed the file since
 // the kernel filled its pages, which it must forget before the caller goes on.
 func (f *FS) Flock(ctx context.Context, ino meta.Ino, owner uint64, typ meta.FlockType, block bool) (stale bool, err error) {
+	if IsVirtual(ino) {
+		return false, posix.ENOLCK
+	}
 	if typ == meta.FlockNone {
 		f.beforeUnlock(ctx, ino)
 	}
@@ -23,6 +27,9 @@ func (f *FS) Flock(ctx context.Context, ino meta.Ino, owner uint64, typ meta.Flo
 
 // Setlk sets or removes a POSIX record lock, see meta.Volume.Setlk; stale is as with Flock.
 func (f *FS) Setlk(ctx context.Context, ino meta.Ino, owner uint64, lock meta.Plock, block bool) (stale bool, err error) {
+	if IsVirtual(ino) {
+		return false, posix.ENOLCK
+	}
 	unlock := lock.Type == meta.PlockUnlock
 	if unlock {
 		f.beforeUnlock(ctx, ino)

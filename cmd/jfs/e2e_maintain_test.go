@@ -123,3 +123,17 @@ func (w *world) uuid() string {
 	}
 	return s.Setting.UUID
 }
+
+func (w *world) objectCount() (n int) {
+	w.t.Helper()
+	err := filepath.WalkDir(w.path("objects/myjfs/chunks"), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}

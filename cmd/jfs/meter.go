@@ -42,6 +42,13 @@ func (m *meter) step(what string, n int) {
 	m.line(m.what, m.n)
 }
 
+// set shows a number that somebody else counts.
+func (m *meter) set(n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.line(m.what, int64(n))
+}
+
 // line writes if the last one is old enough. m.mu is held.
 func (m *meter) line(what string, n int64) {
 	if now := time.Now(); m.show && now.Sub(m.last) >= meterInterval {

@@ -73,6 +73,13 @@ func (v volume) SetAttr(ctx context.Context, who meta.Cred, ino meta.Ino, c fs.S
 }
 
 func (v volume) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (handle, bool, error) {
+	if fs.IsVirtual(ino) {
+		h, err := v.FS.OpenVirtual(who, ino, flags)
+		if err != nil {
+			return nil, false, err
+		}
+		return h, false, nil
+	}
 	return v.FS.Open(ctx, who, ino, flags)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"jfs/fs"
 	"jfs/internal/posix"
 	"jfs/meta"
 )
@@ -27,6 +28,9 @@ func (a *adapter) openFlags(kernel uint32) int {
 // opened enters a handle and says how the kernel is to treat it.
 func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenOut) {
 	out.Fh = a.files.add(h)
+	if d, ok := h.(interface{ Direct() bool }); ok && d.Direct() {
+		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
+	}
 	if keepCache {
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
@@ -38,7 +42,14 @@ func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenO
 
 func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return a.do("open", cancel, &in.InHeader, func(ctx context.Context) error {
-		h, keep, err := a.fs.Open(ctx, a.who(&in.InHeader), a.ino(in.NodeId), a.openFlags(in.Flags))
+		who, ino := a.who(&in.InHeader), a.ino(in.NodeId)
+		if fs.IsVirtual(ino) && who.Checked { // what is asked for through it the kernel has not checked
+			who.Checked = false
+			if who.UID != 0 {
+				who.Groups = groupsOf(in.Pid)
+			}
+		}
+		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
 		if err == nil {
 			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"jfs/fs"
 )
 
 // Options are the settings of one mount. Only MountPoint and Volume are needed.
@@ -65,6 +67,9 @@ type Options struct {
 
 	// Observe is told of every request: its name, how long it took, and its answer. nil: nobody is.
 	Observe func(op string, d time.Duration, errno syscall.Errno)
+
+	// AccessLog gets a line about every request while somebody reads it; nil: there is none.
+	AccessLog *fs.AccessLog
 
 	kernel []string // options of mount(2) that Set took, as given
 }

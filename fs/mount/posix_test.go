@@ -175,7 +175,7 @@ func TestLockWaiterKilled(t *testing.T) {
 			ended <- no
 		}
 	}
-	dir := serve(t, watched{volume{newFS(t)}, begun}, opt).MountPoint()
+	dir := serve(t, lockWatch{volume{newFS(t)}, begun}, opt).MountPoint()
 	f := openIn(t, dir, os.O_RDWR|os.O_CREATE)
 	if err := flock(f, unix.LOCK_EX); err != nil {
 		t.Fatal(err)
@@ -347,13 +347,13 @@ func TestACL(t *testing.T) {
 	}
 }
 
-// watched is a volume that tells of each attempt at a lock.
-type watched struct {
+// lockWatch is a volume that tells of each attempt at a lock.
+type lockWatch struct {
 	volume
 	begun chan<- struct{}
 }
 
-func (w watched) Flock(ctx context.Context, ino meta.Ino, owner uint64, typ meta.FlockType, block bool) (bool, error) {
+func (w lockWatch) Flock(ctx context.Context, ino meta.Ino, owner uint64, typ meta.FlockType, block bool) (bool, error) {
 	if block {
 		w.begun <- struct{}{}
 	}

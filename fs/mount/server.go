@@ -101,10 +101,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 func attach(a *adapter, opt *Options) (*fuse.Server, error) {
 	fo := fuseOptions(opt)
 	var direct error
+	files := watch(a, opt.AccessLog)
 	if os.Geteuid() == 0 {
 		fo.DirectMountStrict = true
 		fo.DirectMountFlags = opt.bits() | syscall.MS_MGC_VAL // not 0, which would mean the default
-		raw, err := fuse.NewServer(a, opt.MountPoint, fo)
+		raw, err := fuse.NewServer(files, opt.MountPoint, fo)
 		if err == nil {
 			return raw, nil
 		}
@@ -117,7 +118,7 @@ func attach(a *adapter, opt *Options) (*fuse.Server, error) {
 	}
 	fo.DirectMountStrict = false
 	fo.Options = append(fo.Options, opt.words()...)
-	raw, err := fuse.NewServer(a, opt.MountPoint, fo)
+	raw, err := fuse.NewServer(files, opt.MountPoint, fo)
 	if err != nil {
 		undo(opt)
 		if direct != nil {
