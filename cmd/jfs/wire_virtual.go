@@ -86,6 +86,9 @@ type mountReport struct {
 		Heartbeat    time.Duration
 		MaxDeletes   int
 		SkipDirMtime time.Duration
+		AtimeMode    string
+		OpenCache    time.Duration
+		SortDir      bool
 		Subdir       string
 		MountPoint   string
 	}
@@ -130,11 +133,12 @@ type mountReport struct {
 func (o *mountOptions) report(f meta.Format, point string, started time.Time) *mountReport {
 	r := &mountReport{
 		Format: f.WithoutSecrets(), Version: sessionVersion(), AttrTimeout: o.attrCache, EntryTimeout: o.entryCache,
-		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal,
+		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal, BackupMeta: o.backupMeta,
 		Timestamp: started, Mountpoint: point, Pid: os.Getpid(),
 	}
 	m := &r.Meta
 	m.ReadOnly, m.NoBGJob, m.Heartbeat, m.MaxDeletes = o.readOnly, o.noBGJob, o.heartbeat, o.maxDeletes
+	m.AtimeMode, m.OpenCache, m.SortDir = o.atimeMode, o.openCache, o.sortDir
 	m.SkipDirMtime, m.Subdir, m.MountPoint = o.skipDirMtime, o.subdir, point
 	c := &r.Chunk
 	c.CacheDir, c.CacheMode, c.CacheSize, c.CacheItems = o.cacheDir, o.cacheMode, uint64(o.cacheSize), o.cacheItems
