@@ -36,6 +36,7 @@ type file struct {
 	writes  uint64            // number of writes so far
 	flushes *flush            // the flush under way
 	lost    error             // writes that were refused since the last flush that somebody waited for
+	promise meta.Promise      // room for what is pending
 	unsure  bool              // the last commit failed in a way that may have published it
 }
 
@@ -151,6 +152,9 @@ func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opene
 	same := f.pages == versionOf(&f.attr)
 	f.commits++
 	f.dropViews()
+	if len(f.pending) == 0 {
+		f.fs.vol.Forget(&f.promise)
+	}
 	f.attr, f.known, f.checked = a, true, f.fs.now()
 	if same {
 		f.pages = versionOf(&a) // the kernel cuts its pages itself

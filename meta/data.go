@@ -40,9 +40,10 @@ const commitTries = 5
 
 // Commit is what Write publishes.
 type Commit struct {
-	Slices []Written // in the order in which they were written
-	Mtime  Time      // time of the last write to them
-	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+	Slices  []Written // in the order in which they were written
+	Mtime   Time      // time of the last write to them
+	Promise *Promise  // what was promised to the writes; nil: nothing
+	Again   bool      // an earlier Write of the same slices ended with an error and may have published them
 }
 
 // Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
@@ -58,7 +59,7 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 				return a, a, err
 			}
 		}
-		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		before, after, err = v.write(ctx, ino, c)
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}
@@ -79,7 +80,8 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 	return there, a, err
 }
 
-func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (old, a Attr, err error) {
+func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err error) {
+	ws, mtime := c.Slices, c.Mtime
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -120,6 +122,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 	if err != nil {
 		return Attr{}, Attr{}, err
 	}
+	v.kept(c.Promise, a.Space()) // before it is counted as used: counted twice it could refuse a write
 	v.resized(ctx, ino, &old, &a)
 	for _, w := range ws {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)

@@ -54,13 +54,16 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format  atomic.Pointer[Format]
-	inodes  idBatch
-	slices  idBatch
-	trash   trashDir
-	usage   usage
-	stats   dirStats
-	quotas  quotas
+	format atomic.Pointer[Format]
+	inodes idBatch
+	slices idBatch
+	trash  trashDir
+	usage  usage
+	stats  dirStats
+	quotas quotas
+
+	promises promises
+
 	freer   freer
 	compact compacting
 	sess    session
