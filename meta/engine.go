@@ -69,7 +69,7 @@ const (
 // Inside Update a read also is a promise: the transaction commits only if the record is still the same. The
 // methods that promise less say so.
 type Reader interface {
-	// Setting is the JSON of the volume's format; nil when the database holds no volume. No promise.
+	// Setting is the JSON of the volume's format; nil when the database holds no volume.
 	Setting() ([]byte, error)
 
 	Attr(ino Ino) (a Attr, ok bool, err error)
