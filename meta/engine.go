@@ -139,6 +139,10 @@ type Reader interface {
 	// Plocks gives the POSIX record locks of an inode, by owner and in ascending order of Start.
 	Plocks(ino Ino) (map[LockOwner][]Plock, error)
 
+	// Locked lists the inodes on which a session has locks, in ascending order. Redis does not know the shared BSD
+	// locks of official clients there. No promise.
+	Locked(sid uint64) ([]Ino, error)
+
 	// Sessions lists the sessions of all clients, expired ones included. No promise.
 	Sessions() ([]SessionRecord, error)
 	// Session is the record of one session.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -236,5 +238,74 @@ func TestBackupOfMount(t *testing.T) {
 	must(t, err)
 	if !strings.Contains(string(text), "juicefs_last_successful_backup 1") && !strings.Contains(string(text), "juicefs_last_successful_backup 2") {
 		t.Errorf("no time of the backup in\n%s", text)
+	}
+}
+
+// TestE2EStatusSession: status shows what a session holds: locks, and files without a name.
+func TestE2EStatusSession(t *testing.T) {
+	w := newWorld(t)
+	w.format("--trash-days", "0")
+	w.mount()
+	open := func(name string) *os.File {
+		f, err := os.Create(w.path("mnt/" + name))
+		must(t, err)
+		t.Cleanup(func() { _ = f.Close() })
+		return f
+	}
+	locked, gone := open("locked"), open("gone")
+	must(t, unix.Flock(int(locked.Fd()), unix.LOCK_EX))
+	must(t, unix.FcntlFlock(gone.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Start: 5, Len: 10}))
+	ino := [2]uint64{statOf(t, locked.Name()).Ino, statOf(t, gone.Name()).Ino}
+	must(t, os.Remove(gone.Name()))
+	var got struct {
+		Sid       uint64
+		Sustained []uint64
+		Flocks    []struct {
+			Inode uint64
+			Ltype string
+		}
+		Plocks []struct {
+			Inode   uint64
+			Records []struct{ Type, Pid, Start, End uint64 }
+		}
+	}
+	sid := w.sessions(worldDB)[0].Sid
+	text := w.ok("status", "--session", strconv.FormatUint(sid, 10), worldDB)
+	must(t, json.Unmarshal([]byte(text), &got))
+	if got.Sid != sid || !slices.Equal(got.Sustained, ino[1:]) ||
+		len(got.Flocks) != 1 || got.Flocks[0].Inode != ino[0] || got.Flocks[0].Ltype != "W" ||
+		len(got.Plocks) != 1 || got.Plocks[0].Inode != ino[1] || len(got.Plocks[0].Records) != 1 || got.Plocks[0].Records[0] != struct{ Type, Pid, Start, End uint64 }{1, uint64(os.Getpid()), 5, 14} {
+		t.Errorf("inodes %d, process %d, status\n%s", ino, os.Getpid(), text)
+	}
+	w.refused("there is no session 99", "status", "-s", "99", worldDB)
+}
+
+// TestE2EWriteBeyondQuota: write(2) says that there is no room, before anything is closed.
+func TestE2EWriteBeyondQuota(t *testing.T) {
+	w := newWorld(t)
+	w.format("--capacity", "10M")
+	w.mount()
+	must(t, os.Mkdir(w.path("mnt/d"), 0o755))
+	w.ok("quota", "set", worldDB, "--path", "/d", "--capacity", "2M")
+	w.ok("umount", "$/mnt")
+	w.mount()
+	for _, limit := range []struct {
+		name string
+		mib  int
+		err  error
+	}{{"mnt/d/f", 2, syscall.EDQUOT}, {"mnt/f", 7, syscall.ENOSPC}} {
+		name := limit.name
+		f, err := os.Create(w.path(name))
+		must(t, err)
+		taken := 0
+		for err = nil; err == nil && taken < 20; taken++ {
+			_, err = f.Write(make([]byte, 1<<20))
+		}
+		if taken--; !errors.Is(err, limit.err) || taken != limit.mib {
+			t.Errorf("%s takes %d MiB, then %v; want %d, then %v", name, taken, err, limit.mib, limit.err)
+		}
+		if err := f.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
