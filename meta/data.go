@@ -14,6 +14,7 @@ func (v *Volume) NewSlice(ctx context.Context) (uint64, error) { return v.slices
 
 // Chunk gives the slice records of a chunk in commit order.
 func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, error) {
+	defer v.timed("Read", v.began())
 	var records []Slice
 	want := Want{Chunks: []ChunkID{{ino, index}}}
 	err := v.view(ctx, func() string { return fmt.Sprintf("read chunk %d of inode %d", index, ino) }, want, func(r Reader) (err error) {
@@ -50,6 +51,7 @@ type Commit struct {
 // EPERM, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to remove; after any
 // other error they may have been published, and the caller tries again with Again set.
 func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after Attr, err error) {
+	defer v.timed("Write", v.began())
 	look := c.Again
 	for try := 1; ; try++ {
 		if look {
@@ -178,6 +180,7 @@ func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 // Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
 // checked when it was opened.
 func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
+	defer v.timed("Truncate", v.began())
 	if length >= MaxFileSize {
 		return Attr{}, posix.EFBIG
 	}

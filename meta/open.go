@@ -29,6 +29,7 @@ func (v *Volume) OpenKnown(ctx context.Context, who Cred, ino Ino, a *Attr, want
 }
 
 func (v *Volume) open(ctx context.Context, who Cred, ino Ino, want OpenFor, attr func() (Attr, error)) (Attr, error) {
+	defer v.timed("Open", v.began())
 	if v.opt.ReadOnly && (want.Write || want.Append || want.Truncate) {
 		return Attr{}, posix.EROFS
 	}

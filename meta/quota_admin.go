@@ -140,6 +140,9 @@ func (v *Volume) DeleteQuota(ctx context.Context, key QuotaKey) error {
 	return v.loadQuotas(ctx)
 }
 
+// KnownQuota gives a quota record as this client knows it, with its own changes, without a trip.
+func (v *Volume) KnownQuota(key QuotaKey) (Quota, bool) { return v.quotas.get(key) }
+
 // Quotas gives all quota records, with the changes of this client.
 func (v *Volume) Quotas(ctx context.Context) (map[QuotaKey]Quota, error) {
 	if !v.opt.ReadOnly {

@@ -21,9 +21,11 @@ type client struct {
 	fs     *fs.FS
 	server *mount.Server
 
-	backup  *maintain.Backup // nil: left to others
-	tally   *tally
-	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
+	backup *maintain.Backup // nil: left to others
+	tally  *tally
+	// server and backup, for what asks the mount itself meanwhile
+	mounted atomic.Pointer[mount.Server]
+	backed  atomic.Pointer[maintain.Backup]
 }
 
 // openClient builds a client from the database upwards and mounts it. What parts holds afterwards, also after a
@@ -55,6 +57,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
 		return compactor.Chunk(ctx, ino, index)
 	}
+	mo.Observer = c.tally
 	mo.Lost = lost
 	mo.Reloaded = data.reload(c.format, opt, a.log)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
@@ -96,6 +99,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	c.mounted.Store(c.server)
 	if c.backup = opt.startBackup(c.volume, data.store, a.log); c.backup != nil {
+		c.backed.Store(c.backup)
 		parts.add("backup", plain(c.backup.Close))
 	}
 	return c, nil

@@ -309,3 +309,58 @@ func TestE2EWriteBeyondQuota(t *testing.T) {
 		}
 	}
 }
+
+// TestE2EStats: .stats has the figures under the names that dashboards of the official client know.
+func TestE2EStats(t *testing.T) {
+	w := newWorld(t)
+	w.format("--trash-days", "0")
+	w.mount()
+	w.write("mnt/d/f", content(5000, 1))
+	w.ok("umount", "$/mnt")
+	must(t, os.RemoveAll(w.path("cache")))
+	w.mount("--enable-xattr")
+	w.holds("mnt/d/f", content(5000, 1))
+	_, _ = unix.Getxattr(w.path("mnt/d/f"), "user.x", make([]byte, 10)) // there is none
+	names(t, w.path("mnt/d"))
+	var space unix.Statfs_t
+	must(t, unix.Statfs(w.path("mnt"), &space))
+	w.write("mnt/d/g", content(10, 1))
+	must(t, os.RemoveAll(w.path("mnt/d")))
+	open, err := os.Create(w.path("mnt/open"))
+	must(t, err)
+	defer open.Close()
+	text, err := os.ReadFile(w.path("mnt/.stats"))
+	must(t, err)
+	got := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		n, err := strconv.ParseFloat(value, 64)
+		must(t, err)
+		got[strings.TrimPrefix(name, "juicefs_")] = n
+	}
+	for name := range strings.FieldsSeq(`blockcache_blocks blockcache_bytes blockcache_drops blockcache_evicts blockcache_hit_bytes
+		blockcache_hits blockcache_miss blockcache_miss_bytes blockcache_write_bytes blockcache_writes cpu_usage dir_quota_max_inodes
+		dir_quota_max_space_bytes dir_quota_used_inodes dir_quota_used_space_bytes fuse_open_handlers last_backup_duration
+		last_successful_backup memory object_request_data_bytes_GET object_request_data_bytes_PUT object_request_errors
+		object_request_uploading staging_block_bytes staging_block_delay_seconds staging_block_errors staging_blocks staging_write_bytes
+		staging_writing_blocks store_cache_size_bytes subdir_info total_inodes total_space uptime used_buffer_size_bytes used_inodes
+		used_read_buffer_size_bytes used_space`) {
+		if _, ok := got[name]; !ok {
+			t.Errorf(".stats lacks %s", name)
+		}
+	}
+	for name := range strings.FieldsSeq("GetAttr GetXattr Lookup Mknod NewDirHandler Read Rmdir StatFS Unlink Write") {
+		if got["meta_ops_total_"+name] < 1 || got["meta_ops_duration_seconds_"+name] <= 0 {
+			t.Errorf("%s: %v operations in %v s", name, got["meta_ops_total_"+name], got["meta_ops_duration_seconds_"+name])
+		}
+	}
+	for _, op := range []string{"create", "flush", "lookup", "open", "opendir", "read", "release", "rmdir", "statfs", "unlink", "write"} {
+		if got["fuse_ops_total_"+op] < 1 {
+			t.Errorf("no %s", op)
+		}
+	}
+	if got["meta_ops_total_Write"] != 1 || got["fuse_open_handlers"] < 2 || got["transaction_durations_histogram_seconds_total"] < 5 ||
+		got["object_request_data_bytes_GET"] != 5000 || got["object_request_data_bytes_PUT"] != 10 {
+		t.Errorf("figures:\n%s", text)
+	}
+}

@@ -61,6 +61,12 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	space := c.volume.StatFS(ctx, root)
 	f["total_space"], f["used_space"] = float64(space.TotalBytes), float64(space.TotalBytes-space.FreeBytes)
 	f["total_inodes"], f["used_inodes"] = float64(space.TotalInodes), float64(space.TotalInodes-space.FreeInodes)
+	f.addQuota(c.volume, root)
+	f.addBackup(c.backed.Load())
+	if s := c.mounted.Load(); s != nil {
+		f["fuse_open_handlers"] = float64(s.OpenHandles())
+	}
+	f.addStaging()
 	s := data.cache.Stats()
 	for name, of := range map[string]func(cache.Stats) int64{
 		"blocks": func(s cache.Stats) int64 { return s.Blocks }, "bytes": func(s cache.Stats) int64 { return s.Bytes },
@@ -72,6 +78,8 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	}
 	// What one tier misses the next one may have; what is loaded all have missed.
 	f["blockcache_miss"], f["blockcache_miss_bytes"] = float64(s.Loads+s.Ranges), float64(s.LoadBytes+s.RangeBytes)
+	f["used_read_buffer_size_bytes"] = float64(data.prefetch.Stats().Bytes)
+	f["subdir_info"] = 1 // its label would say which one is mounted
 	f["used_buffer_size_bytes"] = float64(data.pool.Used())
 	f["store_cache_size_bytes"] = float64(s.Memory.Bytes + s.Recent.Bytes)
 	f["object_request_uploading"] = float64(up.Stats().Uploading)

@@ -229,6 +229,9 @@ func (s *Server) WaitMounted(ctx context.Context) error {
 // MountPoint is the absolute path at which the file system is mounted.
 func (s *Server) MountPoint() string { return s.point }
 
+// OpenHandles is how many files and directories are open.
+func (s *Server) OpenHandles() int { return s.a.files.size() + s.a.dirs.size() }
+
 // InodeNotify makes the kernel forget the attributes of an inode and its data in [off, off+n); n ≤ 0 means to the
 // end, off < 0 no data. An inode that the kernel does not know is no error. It must not be called while a request
 // about the inode waits for the caller: the kernel would wait for that request.
