@@ -41,7 +41,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err := c.format.Usable(); err != nil {
 		return nil, err
 	}
-	data, err := buildData(ctx, c.format, opt, c.tally, a.log, parts)
+	data, err := a.buildData(ctx, c.format, opt, c.tally, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return compactor.Chunk(ctx, ino, index)
 	}
 	mo.Lost = lost
-	mo.Reloaded = data.reload(c.format, opt, a.log)
+	mo.Reloaded = a.reload(data, c.format, opt)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
 		return nil, explainUnformatted(err, url)
 	}
