@@ -22,6 +22,7 @@ type client struct {
 	server *mount.Server
 
 	tally   *tally
+	tasks   *tasks
 	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
 }
 
@@ -34,7 +35,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	parts.add("database", plain(engine.Close))
-	c := &client{tally: newTally()}
+	c := &client{tally: newTally(), tasks: newTasks()}
 	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
 		return nil, err
 	}
@@ -73,6 +74,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)
+	parts.add("tasks in the background", plain(c.tasks.close))
 	parts.add("file system", c.fs.Close)
 
 	if err := c.volume.StartSession(ctx, describeClient(point, opt.interfaces)); err != nil {
