@@ -23,6 +23,7 @@ type client struct {
 
 	backup *maintain.Backup // nil: left to others
 	tally  *tally
+	tasks  *tasks
 	// server and backup, for what asks the mount itself meanwhile
 	mounted atomic.Pointer[mount.Server]
 	backed  atomic.Pointer[maintain.Backup]
@@ -37,14 +38,14 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	parts.add("database", plain(engine.Close))
-	c := &client{tally: newTally()}
+	c := &client{tally: newTally(), tasks: newTasks()}
 	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
 		return nil, err
 	}
 	if err := c.format.Usable(); err != nil {
 		return nil, err
 	}
-	data, err := buildData(ctx, c.format, opt, c.tally, a.log, parts)
+	data, err := a.buildData(ctx, c.format, opt, c.tally, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	mo.Observer = c.tally
 	mo.Lost = lost
-	mo.Reloaded = data.reload(c.format, opt, a.log)
+	mo.Reloaded = a.reload(data, c.format, opt)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
 		return nil, explainUnformatted(err, url)
 	}
@@ -83,6 +84,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)
+	parts.add("tasks in the background", plain(c.tasks.close))
 	parts.add("file system", c.fs.Close)
 
 	if err := c.volume.StartSession(ctx, describeClient(point, opt.interfaces)); err != nil {
