@@ -46,8 +46,9 @@ type Options struct {
 	EnableACL   bool // access control lists; the kernel heeds them, and EnableXattr is implied
 	EnableIoctl bool // attribute flags (chattr, lsattr)
 
-	// RootSquash is who root acts as, AllSquash who everybody acts as; nil: themselves. What belongs to a file and
-	// what is allowed goes by that user, so the kernel cannot check permissions then: NoDefaultPermissions is implied.
+	// RootSquash is who root acts as, AllSquash who everybody acts as; nil: themselves. Owners of new files and
+	// permissions go by that user, for whom the kernel cannot check: it lets root pass and checks others as ever, and
+	// with AllSquash NoDefaultPermissions is implied.
 	RootSquash, AllSquash *Identity
 	Umask                 *uint16 // of new files and directories, instead of the caller's; nil: the caller's
 
@@ -111,7 +112,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.RootSquash != nil || o.AllSquash != nil {
+	if o.AllSquash != nil {
 		o.NoDefaultPermissions = true
 	}
 	if o.EnableACL {

@@ -85,8 +85,16 @@ func TestRootSquash(t *testing.T) {
 			t.Errorf("%s belongs to %v", name, got)
 		}
 	}
+	for _, name := range []string{"d/new", "roots"} {
+		if command(t, 4321, "cat", filepath.Join(dir, name)) == nil {
+			t.Errorf("a stranger reads %s", name)
+		}
+	}
+	if err := os.Chmod(filepath.Join(dir, "d", "new"), 0644); err != nil {
+		t.Fatal(err)
+	}
 	if command(t, 4321, "cat", filepath.Join(dir, "d", "new")) == nil {
-		t.Error("a stranger reads a file of mode 600")
+		t.Error("a stranger reads a file in a directory of mode 700 whose name the kernel remembers")
 	}
 	if err := command(t, 4321, "touch", filepath.Join(dir, "others")); err != nil {
 		t.Error("another user cannot make a file")
