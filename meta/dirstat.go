@@ -17,11 +17,17 @@ type dirStats struct {
 
 	mu      sync.Mutex // guards pending
 	pending map[Ino]DirStat
+
+	// below counts the flushes, one after the other, in which a record would have become negative; guarded by io.
+	below map[Ino]int
 }
 
 const (
 	statFlushInterval = time.Second
 	statFlushBatch    = 200 // directories per transaction
+	// statPatience is how many flushes wait for what another client has added, and not flushed, when this one takes more
+	// away than is recorded. A count of the entries then would have what that client adds twice.
+	statPatience = 3
 )
 
 func (s DirStat) negate() DirStat { return DirStat{-s.Length, -s.Space, -s.Inodes} }
@@ -33,7 +39,7 @@ func (s DirStat) plus(d DirStat) DirStat {
 // statOf is what an entry adds to the statistics of its directory.
 func statOf(a *Attr) DirStat { return DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1} }
 
-func (d *dirStats) init() { d.pending = map[Ino]DirStat{} }
+func (d *dirStats) init() { d.pending, d.below = map[Ino]DirStat{}, map[Ino]int{} }
 
 // forget drops what is pending for a directory that is gone.
 func (d *dirStats) forget(dir Ino) {
@@ -66,8 +72,26 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 	}
 }
 
+// flushAllStats is flushStats that leaves nothing behind: it waits where that would try again later.
+func (v *Volume) flushAllStats(ctx context.Context) error {
+	for {
+		err := v.flushStats(ctx)
+		v.stats.io.Lock()
+		left := len(v.stats.below)
+		v.stats.io.Unlock()
+		if err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(statFlushInterval):
+		}
+	}
+}
+
 // flushStats writes the pending changes. After an error they are lost; a record that went wrong is recounted
-// when it is found negative or missing, or by fsck.
+// when it is found missing, or negative for a while, or by fsck.
 func (v *Volume) flushStats(ctx context.Context) error {
 	v.stats.io.Lock()
 	defer v.stats.io.Unlock()
@@ -75,6 +99,7 @@ func (v *Volume) flushStats(ctx context.Context) error {
 	pending := v.stats.pending
 	v.stats.pending = map[Ino]DirStat{}
 	v.stats.mu.Unlock()
+	maps.DeleteFunc(v.stats.below, func(dir Ino, _ int) bool { return pending[dir] == DirStat{} })
 
 	batch := make(map[Ino]DirStat, min(len(pending), statFlushBatch))
 	flush := func() error {
@@ -110,27 +135,71 @@ func (v *Volume) flushStats(ctx context.Context) error {
 // addStats adds to the records that exist and lists the directories whose record must be counted anew.
 func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount []Ino, err error) {
 	what := func() string { return "flush directory statistics" }
+	var later []Ino
 	err = v.update(ctx, what, Want{}, func(tx Tx) error {
-		recount = recount[:0]
+		recount, later = recount[:0], later[:0]
 		stored, err := tx.DirStats(slices.Collect(maps.Keys(batch)))
 		if err != nil {
 			return err
 		}
 		for dir, d := range batch {
 			s, ok := stored[dir]
-			if sum := s.plus(d); !ok || sum.Length < 0 || sum.Space < 0 || sum.Inodes < 0 {
+			sum := s.plus(d)
+			switch negative := sum.Length < 0 || sum.Space < 0 || sum.Inodes < 0; {
+			case ok && negative && v.stats.below[dir] < statPatience:
+				later = append(later, dir)
+			case !ok || negative:
 				recount = append(recount, dir)
-				continue
+			default:
+				tx.AddDirStat(dir, d)
 			}
-			tx.AddDirStat(dir, d)
 		}
 		return nil
 	})
+	if err != nil {
+		later = nil
+	}
+	for dir := range batch {
+		if !slices.Contains(later, dir) {
+			delete(v.stats.below, dir)
+		}
+	}
+	for _, dir := range later {
+		v.stats.below[dir]++
+		v.addDirStat(dir, batch[dir])
+	}
 	return recount, err
+}
+
+// EnableDirStats begins to keep statistics of directories. Records of an earlier time go: they are not true any more,
+// and one that is missing is counted when it is needed.
+func (v *Volume) EnableDirStats(ctx context.Context) error {
+	for cursor := ""; ; {
+		page, next, err := v.ScanNodes(ctx, cursor, statFlushBatch)
+		if err != nil {
+			return err
+		}
+		err = v.update(ctx, func() string { return "drop old directory statistics" }, Want{}, func(tx Tx) error {
+			for _, n := range page {
+				if n.Attr.Type == TypeDirectory {
+					tx.DropDirStat(n.Ino)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	return v.changeFormat(ctx, func(f *Format) { f.DirStats = true })
 }
 
 // recountDir counts a directory and stores the result, if the directory exists.
 func (v *Volume) recountDir(ctx context.Context, dir Ino) error {
+	v.stats.forget(dir) // what is counted now has it
 	var s DirStat
 	for cursor := ""; ; {
 		page, next, err := v.Readdir(ctx, dir, cursor, 1000, true)

@@ -386,6 +386,11 @@ func store(ctx context.Context, engine Engine, f Format, now Time, create bool) 
 			if err := addIfAbsent(tx, RootIno, root); err != nil {
 				return err
 			}
+			if f.DirStats {
+				// Without it, the first who has something to add counts the entries, and with them those that other clients
+				// add again.
+				tx.SetDirStat(RootIno, DirStat{})
+			}
 		}
 		if f.TrashDays > 0 {
 			root.Mode = 0555
