@@ -18,15 +18,16 @@ type dirStats struct {
 	mu      sync.Mutex // guards pending
 	pending map[Ino]DirStat
 
-	// below counts the flushes, one after the other, in which a record would have become negative; guarded by io.
-	below map[Ino]int
+	// below has the beat at which a record would have become negative for the first time; guarded by io, as is beat.
+	below map[Ino]uint64
+	beat  uint64 // counts intervals
 }
 
 const (
 	statFlushInterval = time.Second
 	statFlushBatch    = 200 // directories per transaction
-	// statPatience is how many flushes wait for what another client has added, and not flushed, when this one takes more
-	// away than is recorded. A count of the entries then would have what that client adds twice.
+	// statPatience is how many intervals are waited for what another client has added, and not flushed, when this one takes
+	// more away than is recorded. A count of the entries at once would have what that client adds twice.
 	statPatience = 3
 )
 
@@ -39,7 +40,7 @@ func (s DirStat) plus(d DirStat) DirStat {
 // statOf is what an entry adds to the statistics of its directory.
 func statOf(a *Attr) DirStat { return DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1} }
 
-func (d *dirStats) init() { d.pending, d.below = map[Ino]DirStat{}, map[Ino]int{} }
+func (d *dirStats) init() { d.pending, d.below = map[Ino]DirStat{}, map[Ino]uint64{} }
 
 // forget drops what is pending for a directory that is gone.
 func (d *dirStats) forget(dir Ino) {
@@ -65,6 +66,7 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			v.stats.nextBeat()
 			if err := v.flushStats(ctx); err != nil && ctx.Err() == nil {
 				v.log.Warn("flush directory statistics", "err", err)
 			}
@@ -74,7 +76,8 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 
 // flushAllStats is flushStats that leaves nothing behind: it waits where that would try again later.
 func (v *Volume) flushAllStats(ctx context.Context) error {
-	for {
+	const looks = 10 // in an interval
+	for n := 1; ; n++ {
 		err := v.flushStats(ctx)
 		v.stats.io.Lock()
 		left := len(v.stats.below)
@@ -85,9 +88,18 @@ func (v *Volume) flushAllStats(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(statFlushInterval):
+		case <-time.After(statFlushInterval / looks):
+		}
+		if n%looks == 0 {
+			v.stats.nextBeat()
 		}
 	}
+}
+
+func (d *dirStats) nextBeat() {
+	d.io.Lock()
+	d.beat++
+	d.io.Unlock()
 }
 
 // flushStats writes the pending changes. After an error they are lost; a record that went wrong is recounted
@@ -99,7 +111,7 @@ func (v *Volume) flushStats(ctx context.Context) error {
 	pending := v.stats.pending
 	v.stats.pending = map[Ino]DirStat{}
 	v.stats.mu.Unlock()
-	maps.DeleteFunc(v.stats.below, func(dir Ino, _ int) bool { return pending[dir] == DirStat{} })
+	maps.DeleteFunc(v.stats.below, func(dir Ino, _ uint64) bool { return pending[dir] == DirStat{} })
 
 	batch := make(map[Ino]DirStat, min(len(pending), statFlushBatch))
 	flush := func() error {
@@ -146,7 +158,7 @@ func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount [
 			s, ok := stored[dir]
 			sum := s.plus(d)
 			switch negative := sum.Length < 0 || sum.Space < 0 || sum.Inodes < 0; {
-			case ok && negative && v.stats.below[dir] < statPatience:
+			case ok && negative && v.stats.waits(dir):
 				later = append(later, dir)
 			case !ok || negative:
 				recount = append(recount, dir)
@@ -165,10 +177,18 @@ func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount [
 		}
 	}
 	for _, dir := range later {
-		v.stats.below[dir]++
+		if _, known := v.stats.below[dir]; !known {
+			v.stats.below[dir] = v.stats.beat
+		}
 		v.addDirStat(dir, batch[dir])
 	}
 	return recount, err
+}
+
+// waits says whether a record that would become negative may still be put right by another client.
+func (d *dirStats) waits(dir Ino) bool {
+	since, known := d.below[dir]
+	return !known || d.beat-since < statPatience
 }
 
 // EnableDirStats begins to keep statistics of directories. Records of an earlier time go: they are not true any more,
