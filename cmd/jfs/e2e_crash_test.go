@@ -199,18 +199,20 @@ func (c *crash) checkWreck() {
 	c.faults("after the kill", metatest.Checks{NoUsage: true, NoStatistics: true, Unfinished: true}, nil)
 	c.ok("fsck", c.url)
 	c.ok("fsck", "--path", "/", "-r", c.url)
-	later := func() time.Time { return time.Now().Add(time.Hour) } // the session has expired
-	c.faults("after the clean-up", metatest.Checks{NoUsage: true, NoStatistics: true}, func(ctx context.Context, v *meta.Volume) error {
-		err := v.CleanStaleSessions(ctx)
-		_, err2 := v.CleanDetached(ctx, later(), nil)
-		_, err3 := v.CleanDeletedFiles(ctx, later().Unix(), nil)
-		_, err4 := v.CleanDeadSlices(ctx, nil)
-		return errors.Join(err, err2, err3, err4)
-	})
+	c.faults("after the clean-up", metatest.Checks{NoUsage: true, NoStatistics: true}, cleanUp)
 	c.ok("fsck", "--path", "/", "-r", "--repair", "--sync-dir-stat", c.url)
 	c.faults("after the repair", metatest.Checks{}, nil)
 	c.ok("fsck", c.url)
 	c.ok("gc", c.url)
+}
+
+// cleanUp does what mounts do for a dead one, on a volume in whose time that has expired.
+func cleanUp(ctx context.Context, v *meta.Volume) error {
+	err := v.CleanStaleSessions(ctx)
+	_, err2 := v.CleanDetached(ctx, time.Now().Add(time.Hour), nil)
+	_, err3 := v.CleanDeletedFiles(ctx, time.Now().Add(time.Hour).Unix(), nil)
+	_, err4 := v.CleanDeadSlices(ctx, nil)
+	return errors.Join(err, err2, err3, err4)
 }
 
 // faults opens the volume as it will be in an hour, does something, and checks all records.

@@ -107,6 +107,7 @@ type seenNode struct {
 	parents map[meta.Ino]int64 // entries, by directory
 	entries []meta.Dirent      // of a directory
 	found   bool               // there is a way to it from a top
+	partial bool               // ... which is that of a clone under way
 }
 
 func (c *checker) fault(format string, args ...any) {
@@ -204,19 +205,9 @@ func (c *checker) keepers(ctx context.Context) error {
 
 // tree finds what cannot be reached, among it circles of directories.
 func (c *checker) tree() {
-	queue := []meta.Ino{meta.RootIno, meta.TrashIno}
+	c.mark([]meta.Ino{meta.RootIno, meta.TrashIno}, false)
 	if c.o.Unfinished {
-		queue = slices.AppendSeq(queue, maps.Keys(c.clones))
-	}
-	for ; len(queue) > 0; queue = queue[1:] {
-		n := c.nodes[queue[0]]
-		if n == nil || n.found {
-			continue
-		}
-		n.found = true
-		for _, e := range n.entries {
-			queue = append(queue, e.Ino)
-		}
+		c.mark(slices.Collect(maps.Keys(c.clones)), true)
 	}
 	for ino, n := range c.nodes {
 		if n.found || c.o.Unfinished && c.kept[ino] && n.attr.Nlink == 0 {
@@ -235,6 +226,20 @@ func (c *checker) tree() {
 	}
 }
 
+// mark marks what is below the tops and not marked already.
+func (c *checker) mark(queue []meta.Ino, partial bool) {
+	for ; len(queue) > 0; queue = queue[1:] {
+		n := c.nodes[queue[0]]
+		if n == nil || n.found {
+			continue
+		}
+		n.found, n.partial = true, partial
+		for _, e := range n.entries {
+			queue = append(queue, e.Ino)
+		}
+	}
+}
+
 // links checks one inode against the entries that lead to it.
 func (c *checker) links(ctx context.Context, ino meta.Ino, n *seenNode) error {
 	if n.attr.Type == meta.TypeDirectory {
@@ -244,7 +249,7 @@ func (c *checker) links(ctx context.Context, ino meta.Ino, n *seenNode) error {
 				want++
 			}
 		}
-		if !ino.IsTrash() && n.attr.Nlink != want { // those of the trash are not counted
+		if !ino.IsTrash() && !n.partial && n.attr.Nlink != want { // those of the trash are not counted, a clone's come first
 			c.fault("directory %d has %d links recorded, %d are there", ino, n.attr.Nlink, want)
 		}
 		if ino != meta.RootIno && ino != meta.TrashIno && !c.clones[ino] && n.parents[n.attr.Parent] != 1 {
