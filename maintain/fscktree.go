@@ -192,7 +192,9 @@ func (c *treeCheck) faults(dir meta.Ino, s *meta.DirState) (faults []any) {
 
 func (c *treeCheck) statFault(dir meta.Ino, s *meta.DirState) bool {
 	switch {
-	case dir == meta.TrashIno, !dir.IsTrash() && s.Attr.Parent.IsTrash(): // it has none, or lost it on its way into the trash
+	case dir == meta.TrashIno: // it has none
+		return false
+	case !s.HasStat && !dir.IsTrash() && s.Attr.Parent.IsTrash(): // it lost it on its way into the trash
 		return false
 	case !s.HasStat, s.Stored.Space < 0, s.Stored.Inodes < 0, s.Stored.Length < 0:
 		return true

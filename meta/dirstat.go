@@ -124,7 +124,7 @@ func (v *Volume) flushStats(ctx context.Context) error {
 			return err
 		}
 		for _, dir := range recount {
-			if err := v.recountDir(ctx, dir); err != nil {
+			if err := v.recountDir(ctx, dir, false); err != nil {
 				return err
 			}
 		}
@@ -217,8 +217,9 @@ func (v *Volume) EnableDirStats(ctx context.Context) error {
 	return v.changeFormat(ctx, func(f *Format) { f.DirStats = true })
 }
 
-// recountDir counts a directory and stores the result, if the directory exists.
-func (v *Volume) recountDir(ctx context.Context, dir Ino) error {
+// recountDir counts a directory and stores the result, if the directory exists. One in the trash has lost its record on
+// purpose: it would not be kept up, and be wrong when the directory comes back. It gets one only if trashed says so.
+func (v *Volume) recountDir(ctx context.Context, dir Ino, trashed bool) error {
 	v.stats.forget(dir) // what is counted now has it
 	var s DirStat
 	for cursor := ""; ; {
@@ -240,7 +241,7 @@ func (v *Volume) recountDir(ctx context.Context, dir Ino) error {
 	what := func() string { return fmt.Sprintf("store statistics of directory %d", dir) }
 	return v.update(ctx, what, Want{Perms: []Ino{dir}}, func(tx Tx) error {
 		a, ok, err := tx.Perm(dir)
-		if err != nil || !ok || a.Type != TypeDirectory {
+		if err != nil || !ok || a.Type != TypeDirectory || a.Parent.IsTrash() && !dir.IsTrash() && !trashed {
 			return err
 		}
 		tx.SetDirStat(dir, s)

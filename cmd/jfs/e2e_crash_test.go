@@ -105,6 +105,7 @@ const crashLoads = 3
 // round mounts, works, kills, and checks. It gives the number of acknowledged operations.
 func (c *crash) round(round int) (done int) {
 	c.t.Helper()
+	_ = os.Remove(c.path("log"))
 	pid := c.mount()
 	var loads sync.WaitGroup
 	name := func(w int) string { return fmt.Sprintf("r%d-w%d", round, w) }
@@ -122,7 +123,8 @@ func (c *crash) round(round int) (done int) {
 		must(c.t, cmd.Start())
 		loads.Go(func() {
 			if err := cmd.Wait(); err != nil {
-				c.t.Errorf("load: %v %s", err, log.String())
+				said, _ := os.ReadFile(c.path("log"))
+				c.t.Errorf("load: %v %s\nthe log of the mounts:\n%s", err, log.String(), said[max(0, len(said)-20_000):])
 			}
 		})
 	}
