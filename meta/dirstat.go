@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,8 @@ type dirStats struct {
 	// below has the beat at which a record would have become negative for the first time; guarded by io, as is beat.
 	below map[Ino]uint64
 	beat  uint64 // counts intervals
+
+	patience uint64 // statPatience, or statLastPatience at the end; guarded by io
 }
 
 const (
@@ -28,7 +31,9 @@ const (
 	statFlushBatch    = 200 // directories per transaction
 	// statPatience is how many intervals are waited for what another client has added, and not flushed, when this one takes
 	// more away than is recorded. A count of the entries at once would have what that client adds twice.
-	statPatience = 3
+	statPatience = 10
+	// statLastPatience is how many a client waits that is being closed.
+	statLastPatience = 5
 )
 
 func (s DirStat) negate() DirStat { return DirStat{-s.Length, -s.Space, -s.Inodes} }
@@ -40,7 +45,9 @@ func (s DirStat) plus(d DirStat) DirStat {
 // statOf is what an entry adds to the statistics of its directory.
 func statOf(a *Attr) DirStat { return DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1} }
 
-func (d *dirStats) init() { d.pending, d.below = map[Ino]DirStat{}, map[Ino]uint64{} }
+func (d *dirStats) init() {
+	d.pending, d.below, d.patience = map[Ino]DirStat{}, map[Ino]uint64{}, statPatience
+}
 
 // forget drops what is pending for a directory that is gone.
 func (d *dirStats) forget(dir Ino) {
@@ -77,6 +84,9 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 // flushAllStats is flushStats that leaves nothing behind: it waits where that would try again later.
 func (v *Volume) flushAllStats(ctx context.Context) error {
 	const looks = 10 // in an interval
+	v.stats.io.Lock()
+	v.stats.patience = statLastPatience
+	v.stats.io.Unlock()
 	for n := 1; ; n++ {
 		err := v.flushStats(ctx)
 		v.stats.io.Lock()
@@ -102,8 +112,8 @@ func (d *dirStats) nextBeat() {
 	d.io.Unlock()
 }
 
-// flushStats writes the pending changes. After an error they are lost; a record that went wrong is recounted
-// when it is found missing, or negative for a while, or by fsck.
+// flushStats writes the pending changes. What cannot be written stays pending. A record that went wrong is recounted when
+// it is found missing, or negative for a while, or by fsck.
 func (v *Volume) flushStats(ctx context.Context) error {
 	v.stats.io.Lock()
 	defer v.stats.io.Unlock()
@@ -113,6 +123,7 @@ func (v *Volume) flushStats(ctx context.Context) error {
 	v.stats.mu.Unlock()
 	maps.DeleteFunc(v.stats.below, func(dir Ino, _ uint64) bool { return pending[dir] == DirStat{} })
 
+	var failed error
 	batch := make(map[Ino]DirStat, min(len(pending), statFlushBatch))
 	flush := func() error {
 		if len(batch) == 0 {
@@ -136,12 +147,10 @@ func (v *Volume) flushStats(ctx context.Context) error {
 		}
 		batch[dir] = d
 		if len(batch) == statFlushBatch {
-			if err := flush(); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, flush())
 		}
 	}
-	return flush()
+	return errors.Join(failed, flush())
 }
 
 // addStats adds to the records that exist and lists the directories whose record must be counted anew.
@@ -169,7 +178,12 @@ func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount [
 		return nil
 	})
 	if err != nil {
-		later = nil
+		if !errors.Is(err, ErrUnknown) { // else they may be stored
+			for dir, d := range batch {
+				v.addDirStat(dir, d)
+			}
+		}
+		return nil, err
 	}
 	for dir := range batch {
 		if !slices.Contains(later, dir) {
@@ -188,7 +202,7 @@ func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount [
 // waits says whether a record that would become negative may still be put right by another client.
 func (d *dirStats) waits(dir Ino) bool {
 	since, known := d.below[dir]
-	return !known || d.beat-since < statPatience
+	return !known || d.beat-since < d.patience
 }
 
 // EnableDirStats begins to keep statistics of directories. Records of an earlier time go: they are not true any more,

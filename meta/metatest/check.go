@@ -19,8 +19,8 @@ type Checks struct {
 	NoUsage bool
 	// NoStatistics leaves out the statistics of directories and quotas, which clients apply a little later.
 	NoStatistics bool
-	// Unfinished allows what a client that died leaves for another one to finish: unlinked files of its session, clones under
-	// way, slices without a reference.
+	// Unfinished allows what a client that died leaves for another one to finish: unlinked files of its session, and clones
+	// under way.
 	Unfinished bool
 }
 
@@ -330,7 +330,7 @@ func (c *checker) chunks(ctx context.Context) error {
 		}
 		dead, err := r.DeadSlices(math.MaxInt32)
 		for _, s := range dead {
-			if used[s] != 0 || !c.o.Unfinished {
+			if used[s] != 0 { // without references it is what a client leaves that ends while it frees data
 				c.fault("slice %d of %d bytes waits to be deleted, %d references are there", s.ID, s.Size, used[s])
 			}
 		}
