@@ -127,7 +127,7 @@ func (v *Volume) Close(ctx context.Context) error {
 	v.compact.close()
 	v.freer.close()
 	// The end of the session may remove inodes, which changes the use of quotas.
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
+	return errors.Join(v.flushAllStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
