@@ -10,18 +10,16 @@ import (
 	"jfs/meta/tkv"
 )
 
-// Commit is one request. Without writes it is none: what was read was all true at one revision.
+// Commit is one request. Without writes it is none: what was read was all true at one revision. What rests on more
+// keys than the servers compare at once goes in parts.
 func (t *txn) Commit(ctx context.Context) error {
 	if len(t.writes) == 0 {
 		return ctx.Err()
 	}
 	conds := t.conditions()
-	if len(conds) > t.store.maxOps {
-		return tooLarge(len(conds), t.store.maxOps)
-	}
-	ops, err := nest(t.operations(), len(conds), t.store.maxOps)
-	if err != nil {
-		return err
+	ops, ok := nest(t.operations(), len(conds), t.store.maxOps)
+	if !ok {
+		return t.commitParts(ctx)
 	}
 	resp, err := t.store.commit(ctx, clientv3.OpTxn(conds, ops, nil))
 	if err != nil {
@@ -33,19 +31,27 @@ func (t *txn) Commit(ctx context.Context) error {
 	return nil
 }
 
-// conditions say that what was read is still so. A key has the revision of its last change, 0 if it is not there.
-// In a range nothing may have changed after the snapshot, which shows what was added; what was removed shows at
-// the keys that were found in it.
+// conditions say that what was read is still so.
 func (t *txn) conditions() []clientv3.Cmp {
 	conds := make([]clientv3.Cmp, 0, len(t.ranges)+len(t.read))
 	for _, r := range t.ranges {
-		unchanged := clientv3.Compare(clientv3.ModRevision(r.begin), "<", t.rev+1)
-		conds = append(conds, unchanged.WithRange(r.end))
+		conds = append(conds, t.unchanged(r))
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.read)) {
-		conds = append(conds, clientv3.Compare(clientv3.ModRevision(k), "=", t.read[k]))
+		conds = append(conds, t.same(k))
 	}
 	return conds
+}
+
+// unchanged: nothing in the range has changed after the snapshot. That shows what was added; what was removed shows
+// at the keys that were found in the range.
+func (t *txn) unchanged(r keyRange) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(r.begin), "<", t.rev+1).WithRange(r.end)
+}
+
+// same: the key has the revision that was read, 0 if it was not there.
+func (t *txn) same(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", t.read[key])
 }
 
 func (t *txn) operations() []clientv3.Op {
@@ -62,18 +68,19 @@ func (t *txn) operations() []clientv3.Op {
 
 // nest packs operations that are too many for one transaction into transactions inside of it, which take effect
 // together with it. Servers count the larger of conditions and operations on the way down: outer + inner ≤ limit.
-func nest(ops []clientv3.Op, conds, limit int) ([]clientv3.Op, error) {
-	if len(ops) <= limit {
-		return ops, nil
+// It says whether all of them fit.
+func nest(ops []clientv3.Op, conds, limit int) ([]clientv3.Op, bool) {
+	if max(len(ops), conds) <= limit {
+		return ops, true
 	}
 	outer := max(conds, limit/2)
 	inner := limit - outer
-	if inner*outer < len(ops) {
-		return nil, tooLarge(len(ops)+conds, limit)
+	if inner < 1 || inner*outer < len(ops) {
+		return nil, false
 	}
 	var nested []clientv3.Op
 	for part := range slices.Chunk(ops, inner) {
 		nested = append(nested, clientv3.OpTxn(nil, part, nil))
 	}
-	return nested, nil
+	return nested, true
 }

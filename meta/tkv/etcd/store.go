@@ -1,13 +1,13 @@
 // Package etcd is a key space in an etcd cluster, version 3.4 or later.
 //
 // A transaction reads one revision and commits by a single etcd transaction that compares the revisions of what it
-// has read, so it is serialisable, ranges included. Its keys are those of official clients: the path of the URL with
+// has read, so it is serialisable, ranges included. What rests on more keys than servers compare at once (128 unless
+// they were told another number) is the exception: see commitParts. Its keys are those of official clients: the path of the URL with
 // its leading "/", a byte 0xFD, and the key of the volume format.
 package etcd
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -173,8 +173,4 @@ func counting(tell func(string)) grpc.UnaryClientInterceptor {
 		tell(lastPart(method))
 		return invoke(ctx, method, req, reply, conn, opts...)
 	}
-}
-
-func tooLarge(n, limit int) error {
-	return fmt.Errorf("a change rests on %d keys and etcd compares %d at once: start its servers with a larger --max-txn-ops and add it to the URL as max-txn-ops=N", n, limit)
 }
