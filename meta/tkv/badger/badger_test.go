@@ -30,6 +30,7 @@ func temp(t testing.TB) *Store {
 }
 
 func TestConformance(t *testing.T) {
+	t.Setenv("TMPDIR", "/dev/shm") // every subtest opens a database, and closing one waits for the disk
 	metatest.Run(t, func(t *testing.T) func() meta.Engine {
 		s := temp(t)
 		return func() meta.Engine { return tkv.New(shared{s}, tkv.Options{}) }
@@ -37,6 +38,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
+	t.Setenv("TMPDIR", "/dev/shm")
 	metatest.RunShared(t, func(t *testing.T) (a, b meta.Engine) {
 		s := temp(t)
 		return tkv.New(shared{s}, tkv.Options{}), tkv.New(shared{s}, tkv.Options{})
