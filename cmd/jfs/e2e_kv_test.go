@@ -57,6 +57,11 @@ func keySpace(t *testing.T, db string) *world {
 	if dump, err := os.ReadFile(w.path("dump.json")); err != nil || !strings.Contains(string(dump), `"small39"`) {
 		t.Errorf("the dump lacks a file: %v", err)
 	}
+	copied := strings.Replace(strings.Replace(db, "$/meta", "$/meta2", 1), "/vol", "/vol2", 1)
+	w.ok("load", copied, "$/dump.json")
+	if got := w.ok("fsck", "--path", "/tree", "-r", copied); !strings.Contains(got, "Checked 9 directories, 0 with faults") {
+		t.Errorf("fsck of the loaded volume: %q", got)
+	}
 	mount()
 	for name, data := range files {
 		w.holds("mnt/tree/"+strings.Replace(name, "dir0", "moved", 1), data)
@@ -65,11 +70,6 @@ func keySpace(t *testing.T, db string) *world {
 	w.ok("umount", "$/mnt")
 	if got := w.ok("fsck", "--path", "/", "-r", db); !strings.HasPrefix(got, "Checked 1 directories, 0 with faults") {
 		t.Errorf("fsck of the empty volume: %q", got)
-	}
-	copied := strings.Replace(strings.Replace(db, "$/meta", "$/meta2", 1), "/vol", "/vol2", 1)
-	w.ok("load", copied, "$/dump.json")
-	if got := w.ok("fsck", "--path", "/tree", "-r", copied); !strings.Contains(got, "Checked 9 directories, 0 with faults") {
-		t.Errorf("fsck of the loaded volume: %q", got)
 	}
 	return w
 }
