@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,9 @@ const (
 	// blockCache bounds the memory of cached blocks in bytes; badger's own default would be a large part of a mount's.
 	blockCache = 64 << 20
 	syncEvery  = time.Second
+	// commitTime bounds a commit and the wait for its turn, and closeTime Close: on a full disk badger waits for ever.
+	commitTime = 30 * time.Second
+	closeTime  = 30 * time.Second
 	// Official clients look as often for a log of values that could shrink by so much.
 	collectEvery = time.Hour
 	collectRatio = 0.7
@@ -42,7 +46,7 @@ type Options struct {
 type Store struct {
 	db   *badger.DB
 	log  *slog.Logger
-	mu   sync.Mutex // one commit at a time: from its comparisons to its writes
+	turn chan struct{} // holds one value while somebody commits: from the comparisons to the end of the writes
 	news atomic.Bool
 
 	stop chan struct{}
@@ -76,6 +80,10 @@ func openStore(dir string, o Options, table int64) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	dir, err := filepath.Abs(dir) // a process in the background changes its working directory
+	if err != nil {
+		return nil, err
+	}
 	if err := unlocked(dir); err != nil {
 		return nil, err
 	}
@@ -91,12 +99,8 @@ func openStore(dir string, o Options, table int64) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	s := &Store{db: db, log: o.Log, stop: make(chan struct{})}
-	s.end = sync.OnceValue(func() error {
-		close(s.stop)
-		s.jobs.Wait()
-		return db.Close()
-	})
+	s := &Store{db: db, log: o.Log, turn: make(chan struct{}, 1), stop: make(chan struct{})}
+	s.end = sync.OnceValue(s.close)
 	s.jobs.Go(func() { s.every(syncEvery, s.sync) })
 	s.jobs.Go(func() { s.every(collectEvery, s.collect) })
 	return s, nil
@@ -124,6 +128,25 @@ func (s *Store) Name() string { return "badger" }
 // Close writes everything to disk and gives the directory free.
 func (s *Store) Close() error { return s.end() }
 
+// close gives up when badger does not end: on a full disk it tries for ever to write what it has in memory. That stays
+// in its log, from which the next start takes it.
+func (s *Store) close() error {
+	close(s.stop)
+	done := make(chan error, 1)
+	go func() {
+		s.jobs.Wait()
+		done <- s.db.Close()
+	}()
+	t := time.NewTimer(closeTime)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return fmt.Errorf("badger: the database was not written within %s: is its disk full?", closeTime)
+	}
+}
+
 func (s *Store) every(d time.Duration, do func()) {
 	tick := time.NewTicker(d)
 	defer tick.Stop()
@@ -137,13 +160,17 @@ func (s *Store) every(d time.Duration, do func()) {
 	}
 }
 
-// sync takes the lock: badger changes its log file during a commit.
+// sync takes its turn: badger changes its log file during a commit.
 func (s *Store) sync() {
 	if !s.news.CompareAndSwap(true, false) {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+	case <-s.stop: // and closing writes everything
+		return
+	}
+	defer func() { <-s.turn }()
 	if err := s.db.Sync(); err != nil {
 		s.log.Warn("sync badger", "err", err)
 	}

@@ -8,7 +8,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"jfs/meta"
 	"jfs/meta/tkv"
+	"jfs/meta/tkv/internal/grace"
 )
 
 // snapshot reads one state.
@@ -173,20 +175,51 @@ func (t *txn) Put(key, value []byte) {
 
 func (t *txn) Delete(key []byte) { t.writes[string(key)] = nil }
 
-// Commit compares what was read with the state of this moment. Badger's own detection of conflicts knows no ranges,
+// Commit compares what was read with the state of this moment, and writes, before the next one does. Badger's own detection of conflicts knows no ranges,
 // and cannot read without a promise what a transaction reads with one.
 func (t *txn) Commit(ctx context.Context) error {
 	if len(t.writes) == 0 {
 		return ctx.Err()
 	}
-	s := t.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := t.check(ctx); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := s.db.NewTransaction(true)
-	defer w.Discard()
+	s := t.store
+	within, cancel := grace.Context(ctx, commitTime)
+	defer cancel()
+	select {
+	case s.turn <- struct{}{}:
+	case <-within.Done():
+		return fmt.Errorf("badger: wait for another commit: is the disk full? %w", within.Err())
+	}
+	w, err := t.prepare(ctx)
+	if err != nil {
+		<-s.turn
+		return err
+	}
+	done := make(chan error, 1)
+	w.CommitWith(func(err error) {
+		s.news.Store(true)
+		<-s.turn
+		done <- err
+	})
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("badger: commit: %w", err)
+		}
+		return nil
+	case <-within.Done():
+		return fmt.Errorf("badger: %w: commit: is the disk full? %w", meta.ErrUnknown, within.Err())
+	}
+}
+
+// prepare compares, and gives a transaction of badger's with the writes. It is this one's turn.
+func (t *txn) prepare(ctx context.Context) (*badger.Txn, error) {
+	if err := t.check(ctx); err != nil {
+		return nil, err
+	}
+	w := t.store.db.NewTransaction(true)
 	for k, v := range t.writes {
 		var err error
 		if v == nil {
@@ -195,17 +228,14 @@ func (t *txn) Commit(ctx context.Context) error {
 			err = w.Set([]byte(k), v)
 		}
 		if err != nil {
-			return fmt.Errorf("badger: change of %d keys: %w", len(t.writes), err)
+			w.Discard()
+			return nil, fmt.Errorf("badger: change of %d keys: %w", len(t.writes), err)
 		}
 	}
-	if err := w.Commit(); err != nil {
-		return fmt.Errorf("badger: commit: %w", err)
-	}
-	s.news.Store(true)
-	return nil
+	return w, nil
 }
 
-// check is called with the store's lock held.
+// check compares what was read with what is there now.
 func (t *txn) check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
