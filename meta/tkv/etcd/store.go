@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"jfs/meta/tkv"
 	"jfs/meta/tkv/internal/grace"
@@ -94,7 +95,7 @@ func dial(ctx context.Context, t target, o Options) (*Store, error) {
 		MaxCallSendMsgSize:   maxSend,
 		MaxCallRecvMsgSize:   1<<31 - 1,
 		Logger:               zap.NewNop(), // what matters comes as an error
-		DialOptions:          []grpc.DialOption{grpc.WithStatsHandler(sentMarker{}), grpc.WithNoProxy()},
+		DialOptions:          []grpc.DialOption{grpc.WithStatsHandler(sentMarker{}), grpc.WithNoProxy(), grpc.WithConnectParams(reconnect(o.DialTimeout))},
 	}
 	if o.OnCall != nil {
 		config.DialOptions = append(config.DialOptions, grpc.WithChainUnaryInterceptor(counting(o.OnCall)))
@@ -113,6 +114,14 @@ func dial(ctx context.Context, t target, o Options) (*Store, error) {
 		return nil, connectError(t, o, first(ctx.Err(), err))
 	}
 	return s, nil
+}
+
+// reconnect says how often a server that is gone is looked for. By default that becomes as rare as every two minutes.
+func reconnect(dial time.Duration) grpc.ConnectParams {
+	return grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+		MinConnectTimeout: dial,
+	}
 }
 
 func first(errs ...error) error {

@@ -24,14 +24,15 @@ func conflict(err error) bool {
 		is[*tikverr.ErrGCTooEarly](err) || errors.Is(err, tikverr.ErrTiKVStaleCommand)
 }
 
-// readError explains the failure of a call that only reads. ctx is the caller's.
-func readError(ctx context.Context, err error) error {
+// readError explains the failure of a call that only reads. ctx is the caller's, within the same with the time limit of
+// the call: when that ends, the client reports what it was waiting for.
+func readError(ctx, within context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case conflict(err):
 		return fmt.Errorf("tikv: %w: %w", tkv.ErrConflict, err)
-	case unavailable(err):
+	case within.Err() != nil, unavailable(err):
 		return fmt.Errorf("tikv: no answer, are PD and the TiKV servers running, and a majority of them connected? %w", err)
 	}
 	return fmt.Errorf("tikv: %w", err)

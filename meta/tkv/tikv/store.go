@@ -96,13 +96,13 @@ func newStore(c *client.KVStore, o Options) *Store {
 // dial makes the client. Its parts live as long as the context that stop ends.
 func dial(ctx context.Context, t target, o Options) (c *client.KVStore, stop context.CancelFunc, err error) {
 	quiet()
-	life, stop := context.WithCancel(context.Background())
+	life, end := context.WithCancel(context.Background())
 	within, cancel := context.WithTimeout(ctx, o.DialTimeout)
 	defer cancel()
-	defer context.AfterFunc(within, stop)()
+	defer context.AfterFunc(within, end)()
 	defer func() {
 		if err != nil {
-			stop()
+			end()
 			err = connectError(ctx, within, o, err)
 		}
 	}()
@@ -126,7 +126,7 @@ func dial(ctx context.Context, t target, o Options) (c *client.KVStore, stop con
 		_ = safe.Close()
 		return nil, nil, err
 	}
-	return c, stop, nil
+	return c, end, nil
 }
 
 // quiet turns off the messages of the client libraries, which go through one logger of the process.
@@ -147,7 +147,7 @@ func (s *Store) Begin(ctx context.Context) (tkv.Txn, error) {
 	defer cancel()
 	ts, err := s.client.GetOracle().GetTimestamp(within, &oracle.Option{TxnScope: oracle.GlobalTxnScope})
 	if err != nil {
-		return nil, readError(ctx, err)
+		return nil, readError(ctx, within, err)
 	}
 	return &txn{
 		snapshot: snapshot{store: s, ts: ts, view: s.client.GetSnapshot(ts)},
@@ -165,11 +165,11 @@ func (s *Store) Collect(ctx context.Context) error {
 	defer cancel()
 	now, err := s.client.GetOracle().GetTimestamp(within, &oracle.Option{TxnScope: oracle.GlobalTxnScope})
 	if err != nil {
-		return readError(ctx, err)
+		return readError(ctx, within, err)
 	}
 	_, err = s.client.GC(ctx, oracle.GoTimeToTS(oracle.GetTimeFromTS(now).Add(-s.keep)))
 	if err != nil {
-		return readError(ctx, err)
+		return readError(ctx, ctx, err)
 	}
 	return nil
 }
@@ -177,14 +177,12 @@ func (s *Store) Collect(ctx context.Context) error {
 // bounded runs a call of the client that knows no context. It returns when ctx ends; Close waits for the call, which the
 // client ends by itself.
 func (s *Store) bounded(ctx context.Context, call func() error) error {
-	within, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	done := make(chan error, 1)
 	s.calls.Go(func() { done <- call() })
 	select {
 	case err := <-done:
 		return err
-	case <-within.Done():
-		return within.Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

@@ -52,7 +52,7 @@ func (s *snapshot) Get(ctx context.Context, key []byte) ([]byte, error) {
 	case errors.Is(err, tikverr.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, readError(ctx, err)
+		return nil, readError(ctx, within, err)
 	}
 	return loaded(v), nil
 }
@@ -66,7 +66,7 @@ func (s *snapshot) BatchGet(ctx context.Context, keys [][]byte) ([][]byte, error
 	defer cancel()
 	found, err := s.view.BatchGet(within, keys)
 	if err != nil {
-		return nil, readError(ctx, err)
+		return nil, readError(ctx, within, err)
 	}
 	for i, k := range keys {
 		if v, ok := found[string(k)]; ok {
@@ -85,7 +85,9 @@ func (s *snapshot) Scan(ctx context.Context, begin, end []byte, limit int) ([]tk
 	}
 	var pairs []tkv.Pair
 	// A scan knows no context, so it may outlive this call, on a snapshot and in a list of its own.
-	err := s.store.bounded(ctx, func() error {
+	within, cancel := context.WithTimeout(ctx, s.store.timeout)
+	defer cancel()
+	err := s.store.bounded(within, func() error {
 		view := s.store.client.GetSnapshot(s.ts)
 		view.SetScanBatchSize(scanBatch)
 		if limit > 0 {
@@ -98,7 +100,7 @@ func (s *snapshot) Scan(ctx context.Context, begin, end []byte, limit int) ([]tk
 		return err
 	})
 	if err != nil {
-		return nil, readError(ctx, err)
+		return nil, readError(ctx, within, err)
 	}
 	return pairs, nil
 }
@@ -164,7 +166,7 @@ func (t *txn) Commit(ctx context.Context) error {
 	}
 	w, err := t.store.client.Begin(client.WithStartTS(t.ts))
 	if err != nil {
-		return readError(ctx, err)
+		return readError(ctx, ctx, err)
 	}
 	w.SetEnable1PC(true)
 	w.SetEnableAsyncCommit(true)
