@@ -26,6 +26,11 @@ type Store interface {
 	Close() error
 }
 
+// Collector is a Store that keeps replaced values until Collect is called, which clients do every hour.
+type Collector interface {
+	Collect(ctx context.Context) error
+}
+
 // Reader reads from one state of a store. What it returns must not be changed.
 type Reader interface {
 	// Get returns nil if there is no such key; the value of a key that is there is never nil.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tikv/client-go/v2/oracle"
 	"github.com/tikv/client-go/v2/testutils"
 	client "github.com/tikv/client-go/v2/tikv"
 	"github.com/tikv/client-go/v2/tikvrpc"
@@ -202,6 +203,33 @@ func TestConflicts(t *testing.T) {
 	}
 	if err := commitError(&tikverr.ErrEntryTooLarge{}); errors.Is(err, meta.ErrUnknown) || !contains(err, "larger than TiKV takes") {
 		t.Error(err)
+	}
+}
+
+// TestCollect: the hourly job moves the begin of the cluster's history, unless the URL says never.
+func TestCollect(t *testing.T) {
+	s, _, _ := ailing(t, Options{})
+	e := tkv.New(tkv.WithPrefix(s, "v"), tkv.Options{})
+	begin := func() uint64 {
+		at, err := s.client.GetPDClient().UpdateGCSafePoint(t.Context(), 0) // gives the one that is set
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	if err := e.Collect(t.Context()); err != nil || begin() != 0 {
+		t.Errorf("moved to %d although there is no interval, %v", begin(), err)
+	}
+	s.keep = time.Hour
+	if err := e.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept := oracle.GetTimeFromTS(now.(*txn).ts).Sub(oracle.GetTimeFromTS(begin())); kept < time.Hour || kept > 2*time.Hour {
+		t.Errorf("%s are kept", kept)
 	}
 }
 

@@ -54,7 +54,10 @@ type Store struct {
 	end     func() error
 }
 
-var _ tkv.Store = (*Store)(nil)
+var (
+	_ tkv.Store     = (*Store)(nil)
+	_ tkv.Collector = (*Store)(nil)
+)
 
 // Open connects to the volume of a URL:
 //
