@@ -57,7 +57,7 @@ type Txn interface {
 	// Snapshot reads the same state without a promise.
 	Snapshot() Reader
 	// Put and Delete take effect at Commit; the last write of a key counts. The slices belong to the
-	// transaction from now on.
+	// transaction from now on. A store that has to make a large change in parts makes them in this order.
 	Put(key, value []byte)
 	Delete(key []byte)
 	// Commit applies all writes or none. An error that wraps meta.ErrUnknown tells that it is not known

@@ -56,7 +56,7 @@ func (t *txn) same(key string) clientv3.Cmp {
 
 func (t *txn) operations() []clientv3.Op {
 	ops := make([]clientv3.Op, 0, len(t.writes))
-	for _, k := range slices.Sorted(maps.Keys(t.writes)) {
+	for _, k := range t.order {
 		if v := t.writes[k]; v != nil {
 			ops = append(ops, clientv3.OpPut(k, string(v)))
 		} else {

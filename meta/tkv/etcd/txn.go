@@ -162,6 +162,7 @@ type txn struct {
 	read   map[string]int64 // revision of the last change of each key that was read; 0: there was none
 	ranges []keyRange       // that were read
 	writes map[string][]byte
+	order  []string // keys of writes, as they were made
 }
 
 // keyRange is what begin ≤ key < end names; lastKey(nil) is the end of all keys.
@@ -208,10 +209,17 @@ func (t *txn) Put(key, value []byte) {
 	if value == nil {
 		value = []byte{}
 	}
-	t.writes[string(key)] = value
+	t.write(string(key), value)
 }
 
-func (t *txn) Delete(key []byte) { t.writes[string(key)] = nil }
+func (t *txn) Delete(key []byte) { t.write(string(key), nil) }
+
+func (t *txn) write(key string, value []byte) {
+	if _, again := t.writes[key]; !again {
+		t.order = append(t.order, key)
+	}
+	t.writes[key] = value
+}
 
 // Rollback has nothing to give back.
 func (t *txn) Rollback() {}
