@@ -55,7 +55,7 @@ func (v *Volume) RunJobs(ctx context.Context) error {
 		}},
 		{NextCleanupSlices, func(ctx context.Context) error {
 			_, err := v.CleanDeadSlices(ctx, nil)
-			return errors.Join(err, v.dropSpareRefs(ctx))
+			return errors.Join(err, v.dropSpareRefs(ctx), v.collect(ctx))
 		}},
 		{LastCleanupTrash, v.cleanTrashJob},
 	}
@@ -221,6 +221,18 @@ func (v *Volume) CleanDeadSlices(ctx context.Context, done func(n int)) (Cleaned
 			}
 		}
 	}
+}
+
+// collector is an engine whose database keeps replaced values until it is told otherwise.
+type collector interface {
+	Collect(ctx context.Context) error
+}
+
+func (v *Volume) collect(ctx context.Context) error {
+	if c, ok := v.engine.(collector); ok {
+		return c.Collect(ctx)
+	}
+	return nil
 }
 
 // dropSpareRefs removes reference records that say no more than a missing one.
