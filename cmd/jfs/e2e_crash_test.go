@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,9 +88,13 @@ func TestE2ECrash(t *testing.T) {
 	}
 }
 
-func (c *crash) mount() (pid int) {
+func (c *crash) mount(more ...string) (pid int) {
 	c.t.Helper()
-	c.ok("mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "--backup-meta", "0", c.url, "$/mnt")
+	args := []string{"mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "--backup-meta", "0", c.url, "$/mnt"}
+	c.ok(append(args, more...)...)
+	if slices.Contains(more, "--read-only") { // it has no session
+		return 0
+	}
 	for _, s := range c.sessions(c.url) {
 		if s.MountPoint == c.path("mnt") {
 			return s.ProcessID
