@@ -46,7 +46,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	mo := opt.metaOptions(a.log)
-	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	mo.FreeSlices = maintain.FreeSlices(c.format.BlockBytes(), data.deleteEach)
 	var compactor *maintain.Compactor // works on the volume that is being opened
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
 		return compactor.Chunk(ctx, ino, index)
