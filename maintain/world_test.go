@@ -48,14 +48,12 @@ func (c *counted) Delete(ctx context.Context, key string) error {
 }
 
 func (c *counted) BulkLimit() int {
-	_, n := object.Bulk(c.Store)
-	return n
+	return object.BulkLimit(c.Store)
 }
 
 func (c *counted) DeleteBulk(ctx context.Context, keys []string) []error {
 	c.deletes.Add(1)
-	b, _ := object.Bulk(c.Store)
-	return b.DeleteBulk(ctx, keys)
+	return object.DeleteBulk(ctx, c.Store, keys)
 }
 
 func (c *counted) List(ctx context.Context, prefix, after string, limit int) ([]object.Info, bool, error) {

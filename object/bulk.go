@@ -18,13 +18,20 @@ type BulkDeleter interface {
 	DeleteBulk(ctx context.Context, keys []string) []error
 }
 
-// Bulk gives a store's way to remove many objects at once, and 0 if it has none.
-func Bulk(store Store) (BulkDeleter, int) {
-	b, ok := store.(BulkDeleter)
-	if !ok {
-		return nil, 0
+// BulkLimit is the most keys that DeleteBulk takes for a store; 0 if it has no such request.
+func BulkLimit(store Store) int {
+	if b, ok := store.(BulkDeleter); ok {
+		return b.BulkLimit()
 	}
-	return b, b.BulkLimit()
+	return 0
+}
+
+// DeleteBulk is the store's DeleteBulk, and an answer of ErrInvalid for each key if it has none.
+func DeleteBulk(ctx context.Context, store Store, keys []string) []error {
+	if b, ok := store.(BulkDeleter); ok && b.BulkLimit() > 0 { // it may have found out meanwhile that it has none
+		return b.DeleteBulk(ctx, keys)
+	}
+	return sameError(len(keys), ErrInvalid)
 }
 
 // DeleteAll removes the objects of keys, many with a request where store can. slots has room for as many requests as may
@@ -33,8 +40,8 @@ func Bulk(store Store) (BulkDeleter, int) {
 func DeleteAll(ctx context.Context, store Store, slots chan struct{}, keys []string) []error {
 	d := deletion{store: store, slots: slots, errs: make([]error, len(keys))}
 	single := []run{{keys, d.errs}}
-	if bulk, limit := Bulk(store); limit > 0 && len(keys) > 1 {
-		single = d.inBulk(ctx, bulk, limit, keys)
+	if limit := BulkLimit(store); limit > 0 && len(keys) > 1 {
+		single = d.inBulk(ctx, limit, keys)
 	}
 	d.oneByOne(ctx, single)
 	return failures(d.errs)
@@ -53,7 +60,7 @@ type run struct {
 }
 
 // inBulk gives the keys that have to go one by one after all.
-func (d *deletion) inBulk(ctx context.Context, bulk BulkDeleter, limit int, keys []string) (left []run) {
+func (d *deletion) inBulk(ctx context.Context, limit int, keys []string) (left []run) {
 	var wg sync.WaitGroup
 	for from := 0; from < len(keys); from += limit {
 		part := run{keys[from:min(from+limit, len(keys))], d.errs[from:min(from+limit, len(keys))]}
@@ -63,7 +70,7 @@ func (d *deletion) inBulk(ctx context.Context, bulk BulkDeleter, limit int, keys
 		}
 		wg.Go(func() {
 			defer d.give()
-			copy(part.errs, bulk.DeleteBulk(ctx, part.keys))
+			copy(part.errs, DeleteBulk(ctx, d.store, part.keys))
 		})
 	}
 	wg.Wait()

@@ -158,7 +158,7 @@ func TestDeleteAllGivesUp(t *testing.T) {
 func TestShardsDeleteInBulk(t *testing.T) {
 	shards := []*faulty.Store{faulty.New(mem.NewBulk(50)), faulty.New(mem.NewBulk(70), faulty.Always(faulty.Delete, errBlip)), faulty.New(mem.NewBulk(60))}
 	s := object.Sharded([]object.Store{shards[0], shards[1], shards[2]})
-	if _, n := object.Bulk(s); n != 50 {
+	if n := object.BulkLimit(s); n != 50 {
 		t.Errorf("limit %d", n)
 	}
 	for _, key := range numbered(50) {
@@ -180,7 +180,7 @@ func TestShardsDeleteInBulk(t *testing.T) {
 			t.Errorf("shard %d got %d requests", i, f.Calls(faulty.Delete))
 		}
 	}
-	if _, n := object.Bulk(object.Sharded([]object.Store{mem.NewBulk(10), mem.New()})); n != 0 {
+	if n := object.BulkLimit(object.Sharded([]object.Store{mem.NewBulk(10), mem.New()})); n != 0 {
 		t.Errorf("limit %d where a shard has no bulk request", n)
 	}
 }

@@ -9,39 +9,27 @@ import (
 
 // The wrappers pass bulk deletions on.
 
-func bulkLimit(store Store) int {
-	_, n := Bulk(store)
-	return n
-}
-
-func deleteBulk(ctx context.Context, store Store, keys []string) []error {
-	if b, n := Bulk(store); n > 0 {
-		return b.DeleteBulk(ctx, keys)
-	}
-	return sameError(len(keys), ErrInvalid) // the store has found out meanwhile
-}
-
-func (l *limited) BulkLimit() int { return bulkLimit(l.Store) }
+func (l *limited) BulkLimit() int { return BulkLimit(l.Store) }
 
 func (l *limited) DeleteBulk(ctx context.Context, keys []string) []error {
-	return deleteBulk(ctx, l.Store, keys)
+	return DeleteBulk(ctx, l.Store, keys)
 }
 
-func (p *prefixed) BulkLimit() int { return bulkLimit(p.Store) }
+func (p *prefixed) BulkLimit() int { return BulkLimit(p.Store) }
 
 func (p *prefixed) DeleteBulk(ctx context.Context, keys []string) []error {
 	whole := make([]string, len(keys))
 	for i, key := range keys {
 		whole[i] = p.prefix + key
 	}
-	return deleteBulk(ctx, p.Store, whole)
+	return DeleteBulk(ctx, p.Store, whole)
 }
 
 // BulkLimit is that of the shard that takes fewest keys.
 func (s *sharded) BulkLimit() int {
-	least := bulkLimit(s.stores[0])
+	least := BulkLimit(s.stores[0])
 	for _, store := range s.stores[1:] {
-		least = min(least, bulkLimit(store))
+		least = min(least, BulkLimit(store))
 	}
 	return least
 }
@@ -62,7 +50,7 @@ func (s *sharded) DeleteBulk(ctx context.Context, keys []string) []error {
 		for k, i := range places[shard] {
 			part[k] = keys[i]
 		}
-		for k, err := range deleteBulk(ctx, s.stores[shard], part) {
+		for k, err := range DeleteBulk(ctx, s.stores[shard], part) {
 			errs[places[shard][k]] = err
 		}
 		return nil // the others go on
@@ -80,12 +68,12 @@ func failures(errs []error) []error {
 	return nil
 }
 
-func (m *measured) BulkLimit() int { return bulkLimit(m.Store) }
+func (m *measured) BulkLimit() int { return BulkLimit(m.Store) }
 
 // DeleteBulk is reported as one deletion; with its first error if not all objects are gone.
 func (m *measured) DeleteBulk(ctx context.Context, keys []string) []error {
 	start := time.Now()
-	errs := deleteBulk(ctx, m.Store, keys)
+	errs := DeleteBulk(ctx, m.Store, keys)
 	var first error
 	for _, err := range errs {
 		if err != nil {
@@ -97,10 +85,13 @@ func (m *measured) DeleteBulk(ctx context.Context, keys []string) []error {
 	return errs
 }
 
-func (r *retrying) BulkLimit() int { return bulkLimit(r.Store) }
+func (r *retrying) BulkLimit() int { return BulkLimit(r.Store) }
 
 // DeleteBulk asks again for the keys only that failed for a reason that may pass.
 func (r *retrying) DeleteBulk(ctx context.Context, keys []string) []error {
+	if len(keys) == 0 {
+		return nil
+	}
 	errs := make([]error, len(keys))
 	left, places := keys, make([]int, len(keys))
 	for i := range places {
@@ -108,7 +99,7 @@ func (r *retrying) DeleteBulk(ctx context.Context, keys []string) []error {
 	}
 	what := fmt.Sprintf("%s and %d more", keys[0], len(keys)-1)
 	_ = r.within(ctx, OpDelete, what, r.o.PutTimeout, func(attempt context.Context) (again error) { // the errors are in errs
-		got := deleteBulk(attempt, r.Store, left)
+		got := DeleteBulk(attempt, r.Store, left)
 		var keep []string
 		var at []int
 		for k, i := range places {

@@ -48,14 +48,13 @@ func (w *swapStore) Head(ctx context.Context, key string) (object.Info, error) {
 func (w *swapStore) Delete(ctx context.Context, key string) error { return w.store().Delete(ctx, key) }
 
 func (w *swapStore) BulkLimit() int {
-	_, n := object.Bulk(w.store())
-	return n
+	return object.BulkLimit(w.store())
 }
 
 func (w *swapStore) DeleteBulk(ctx context.Context, keys []string) []error {
 	store := w.store()
-	if b, n := object.Bulk(store); n >= len(keys) {
-		return b.DeleteBulk(ctx, keys)
+	if object.BulkLimit(store) >= len(keys) {
+		return object.DeleteBulk(ctx, store, keys)
 	}
 	errs := make([]error, len(keys)) // it was replaced by one that takes fewer
 	for i, key := range keys {

@@ -113,15 +113,13 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // BulkLimit is that of the store below.
 func (s *Store) BulkLimit() int {
-	_, n := object.Bulk(s.store)
-	return n
+	return object.BulkLimit(s.store)
 }
 
 // DeleteBulk removes objects. It is one call of Delete, and a rule that hits it lets all keys fail.
 func (s *Store) DeleteBulk(ctx context.Context, keys []string) (errs []error) {
 	_, err := s.run(ctx, Delete, func() error {
-		b, _ := object.Bulk(s.store)
-		errs = b.DeleteBulk(ctx, keys)
+		errs = object.DeleteBulk(ctx, s.store, keys)
 		return nil
 	})
 	if err != nil {
