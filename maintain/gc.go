@@ -16,7 +16,7 @@ import (
 // GCOptions say what GC does besides looking. The zero value changes nothing.
 type GCOptions struct {
 	// Delete removes leaked objects, expired trash, data of removed files, slices without references, given up
-	// clones and inodes without an entry. The volume must have been opened with FreeSlice.
+	// clones and inodes without an entry. The volume must have been opened with FreeSlices.
 	Delete bool
 	// Compactor compacts all chunks with more than one slice first; nil: none.
 	Compactor *Compactor

@@ -21,6 +21,7 @@ const (
 // gives how many bytes it has done, which are fewer than asked for at the end of the source and in a range that is
 // too long for one transaction, and the attribute of out before and after.
 func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, offOut, size uint64, flags uint32) (copied uint64, old, a Attr, err error) {
+	defer v.timed("CopyFileRange", v.began())
 	switch {
 	case flags != 0:
 		return 0, Attr{}, Attr{}, posix.EINVAL

@@ -14,6 +14,7 @@ func (v *Volume) NewSlice(ctx context.Context) (uint64, error) { return v.slices
 
 // Chunk gives the slice records of a chunk in commit order.
 func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, error) {
+	defer v.timed("Read", v.began())
 	var records []Slice
 	want := Want{Chunks: []ChunkID{{ino, index}}}
 	err := v.view(ctx, func() string { return fmt.Sprintf("read chunk %d of inode %d", index, ino) }, want, func(r Reader) (err error) {
@@ -40,15 +41,17 @@ const commitTries = 5
 
 // Commit is what Write publishes.
 type Commit struct {
-	Slices []Written // in the order in which they were written
-	Mtime  Time      // time of the last write to them
-	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+	Slices  []Written // in the order in which they were written
+	Mtime   Time      // time of the last write to them
+	Promise *Promise  // what was promised to the writes; nil: nothing
+	Again   bool      // an earlier Write of the same slices ended with an error and may have published them
 }
 
 // Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
 // EPERM, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to remove; after any
 // other error they may have been published, and the caller tries again with Again set.
 func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after Attr, err error) {
+	defer v.timed("Write", v.began())
 	look := c.Again
 	for try := 1; ; try++ {
 		if look {
@@ -58,7 +61,7 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 				return a, a, err
 			}
 		}
-		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		before, after, err = v.write(ctx, ino, c)
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}
@@ -79,7 +82,8 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 	return there, a, err
 }
 
-func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (old, a Attr, err error) {
+func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err error) {
+	ws, mtime := c.Slices, c.Mtime
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -120,6 +124,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 	if err != nil {
 		return Attr{}, Attr{}, err
 	}
+	v.kept(c.Promise, a.Space()) // before it is counted as used: counted twice it could refuse a write
 	v.resized(ctx, ino, &old, &a)
 	for _, w := range ws {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
@@ -175,6 +180,7 @@ func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 // Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
 // checked when it was opened.
 func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
+	defer v.timed("Truncate", v.began())
 	if length >= MaxFileSize {
 		return Attr{}, posix.EFBIG
 	}

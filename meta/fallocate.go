@@ -38,6 +38,7 @@ func checkFalloc(mode uint32, off, size uint64) error {
 // Fallocate makes sure that a file reaches to off+size, or turns what lies in that range to zeros, and gives the
 // attribute before and after. It comes through an open descriptor, whose rights were checked when it was opened.
 func (v *Volume) Fallocate(ctx context.Context, ino Ino, mode uint32, off, size uint64) (old, a Attr, err error) {
+	defer v.timed("Fallocate", v.began())
 	if err := checkFalloc(mode, off, size); err != nil {
 		return Attr{}, Attr{}, err
 	}

@@ -134,6 +134,7 @@ func (v *Volume) removedDir(ino Ino) {
 
 // StatFS gives the size and use of the volume as seen from a directory: one under a quota shows no more than that.
 func (v *Volume) StatFS(ctx context.Context, dir Ino) Space {
+	defer v.timed("StatFS", v.began())
 	s := v.Format().Space(v.usage.get())
 	chain, err := v.payers(ctx, dir)
 	if err != nil {

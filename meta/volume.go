@@ -39,7 +39,8 @@ type Options struct {
 	// Reloaded is told the format after another client has changed it.
 	Reloaded func(Format)
 
-	Now func() time.Time // nil: time.Now
+	Observer Observer         // is told of operations and transactions; nil: nobody is
+	Now      func() time.Time // nil: time.Now
 }
 
 const (
@@ -56,13 +57,16 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format  atomic.Pointer[Format]
-	inodes  idBatch
-	slices  idBatch
-	trash   trashDir
-	usage   usage
-	stats   dirStats
-	quotas  quotas
+	format atomic.Pointer[Format]
+	inodes idBatch
+	slices idBatch
+	trash  trashDir
+	usage  usage
+	stats  dirStats
+	quotas quotas
+
+	promises promises
+
 	freer   freer
 	compact compacting
 	sess    session
@@ -150,6 +154,10 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	if v.opt.Observer != nil {
+		start := time.Now()
+		defer func() { v.opt.Observer.Transaction(time.Since(start)) }()
+	}
 	run, committed := fn, func() {}
 	if v.format.Load().EnableACL {
 		run, committed = v.acls.withACLs(fn)
