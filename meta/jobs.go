@@ -284,22 +284,19 @@ func (v *Volume) CleanDelayed(ctx context.Context, before int64, done func(n int
 			return c, err
 		}
 		dropped := 0
+		var dead []SliceRef
 		for _, d := range sets {
-			dead, there, err := v.dropDelayed(ctx, d)
+			gone, there, err := v.dropDelayed(ctx, d)
 			if err != nil {
-				return c, err
+				return c, errors.Join(err, v.freeSlices(ctx, dead))
 			}
 			if there {
 				dropped++
 			}
-			if err := v.freeSlices(ctx, dead); err != nil {
-				if ctx.Err() != nil {
-					return c, err
-				}
-				c.Failed += int64(len(dead)) // CleanDeadSlices finds them
-				v.log.Warn("free delayed slices", "err", err)
-				continue
-			}
+			dead = append(dead, gone...)
+		}
+		switch err := v.freeSlices(ctx, dead); {
+		case err == nil:
 			c.Files += int64(len(dead))
 			for _, s := range dead {
 				c.Bytes += int64(s.Size)
@@ -307,6 +304,11 @@ func (v *Volume) CleanDelayed(ctx context.Context, before int64, done func(n int
 			if done != nil {
 				done(len(dead))
 			}
+		case ctx.Err() != nil:
+			return c, err
+		default:
+			c.Failed += int64(len(dead)) // CleanDeadSlices finds them
+			v.log.Warn("free delayed slices", "err", err)
 		}
 		if dropped == 0 { // somebody else is at it, or a record is listed that cannot be named
 			return c, nil
