@@ -6,4 +6,4 @@ import (
 	"jfs/fs/fstest"
 )
 
-func TestLocalDirectory(t *testing.T) { fstest.Run(t, t.TempDir()) }
+func TestLocalDirectory(t *testing.T) { fstest.Run(t, t.TempDir(), fstest.Ext4()) }

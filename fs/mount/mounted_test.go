@@ -37,8 +37,12 @@ func TestSuite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			opt := patient()
+			opt.EnableACL, opt.EnableIoctl = true, true
+			want := fstest.Volume()
+			want.Groups = c.groups
 			c.set(&opt)
-			fstest.Run(t, serve(t, volume{newFS(t)}, opt).MountPoint(), c.groups...)
+			acls := newClients(t, 1, func(f *meta.Format) { f.TurnOnACL() })[0]
+			fstest.Run(t, serve(t, volume{acls}, opt).MountPoint(), want)
 		})
 	}
 }
