@@ -43,7 +43,9 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 	}
 	h.found = fl.observe(a, stamp)
 	if err == nil && flags&syscall.O_TRUNC != 0 {
-		_, err = fl.truncate(ctx, who, 0, true)
+		if _, err = fl.truncate(ctx, who, 0, true); err == nil {
+			err = h.dropSetID(ctx, who)
+		}
 	}
 	if err != nil {
 		h.Release(ctx)
@@ -53,6 +55,23 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		fl.accessed(ctx)
 	}
 	return h, fl.opened(&a), nil
+}
+
+// dropSetID takes the set-ID bits from a program whose contents a user has thrown away with O_TRUNC. The kernel does so
+// for every other change of data, but leaves this one to who truncates.
+func (h *Handle) dropSetID(ctx context.Context, who meta.Cred) error {
+	mode := h.found.Mode &^ meta.ModeSetUID
+	if mode&010 != 0 {
+		mode &^= meta.ModeSetGID // without execution by the group it is no right
+	}
+	if who.UID == 0 || mode == h.found.Mode {
+		return nil
+	}
+	a, err := h.fs.SetAttr(ctx, who, h.file.ino, SetAttr{Change: meta.Change{Mode: &mode}}, h)
+	if err == nil {
+		h.found = a
+	}
+	return err
 }
 
 func openFor(flags int) meta.OpenFor {
@@ -102,7 +121,7 @@ func (h *Handle) Ino() meta.Ino { return h.file.ino }
 // Readable says whether the handle was opened for reading.
 func (h *Handle) Readable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_WRONLY }
 
-// Found is the attribute of the file that the open has found, before O_TRUNC.
+// Found is the attribute of the file that the open has found, before O_TRUNC unless that changed the mode.
 func (h *Handle) Found() meta.Attr { return h.found }
 
 // Writable says whether the handle was opened for writing.
