@@ -52,7 +52,7 @@ func Run(t *testing.T, dir string, opt Options) {
 		{"dir", dirTests}, {"name", nameTests}, {"attr", attrTests}, {"time", timeTests},
 		{"owner", ownerTests}, {"xattr", xattrTests}, {"system", systemTests}, {"parallel", parallelTests},
 		{"lock", lockTests}, {"alloc", allocTests},
-		{"path", pathCases.tests(&opt)},
+		{"path", pathCases.tests(&opt)}, {"rights", rightsCases.tests(&opt)},
 	} {
 		if len(opt.Groups) > 0 && !slices.Contains(opt.Groups, group.name) {
 			continue
