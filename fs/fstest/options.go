@@ -21,6 +21,10 @@ type Options struct {
 	// KeptLinks: what is unlinked while open shows the links that it had: its name has moved into a trash.
 	KeptLinks bool
 
+	// NoDeadlock: processes that wait for each other's locks wait until one is interrupted (EDEADLK otherwise).
+	NoDeadlock bool
+	Patient    bool // signals do not interrupt a wait for a lock
+
 	MaxFile  int64 // largest size of a file in bytes
 	MaxXattr int   // largest value of an extended attribute in bytes that surely fits; 0 means 2000
 }
@@ -32,7 +36,7 @@ func Ext4() Options { return Options{MaxFile: (1<<32 - 1) << 12} }
 // directory times not skipped and no trash.
 func Volume() Options {
 	return Options{
-		NoAtime: true, NoWhiteout: true, NoShift: true, QuietAttr: true, KernelKeeps: true,
+		NoAtime: true, NoWhiteout: true, NoShift: true, QuietAttr: true, KernelKeeps: true, NoDeadlock: true,
 		MaxFile: 1<<57 - 1, MaxXattr: 65536,
 	}
 }

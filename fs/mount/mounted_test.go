@@ -39,7 +39,7 @@ func TestSuite(t *testing.T) {
 			opt := patient()
 			opt.EnableACL, opt.EnableIoctl = true, true
 			want := fstest.Volume()
-			want.Groups = c.groups
+			want.Groups, want.Patient = c.groups, true
 			c.set(&opt)
 			acls := newClients(t, 1, func(f *meta.Format) { f.TurnOnACL() })[0]
 			fstest.Run(t, serve(t, volume{acls}, opt).MountPoint(), want)
