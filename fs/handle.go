@@ -88,15 +88,20 @@ func openFor(flags int) meta.OpenFor {
 func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name string, n meta.New, flags int) (Inode, *Handle, error) {
 	n.Type = meta.TypeFile
 	node, err := f.Mknod(ctx, who, dir, name, n)
-	if errors.Is(err, posix.EEXIST) && flags&syscall.O_EXCL == 0 {
-		if node, err = f.Lookup(ctx, who, dir, name); err != nil {
+	for errors.Is(err, posix.EEXIST) && flags&syscall.O_EXCL == 0 && ctx.Err() == nil {
+		var h *Handle
+		if node, err = f.Lookup(ctx, who, dir, name); err == nil {
+			h, _, err = f.Open(ctx, who, node.Ino, flags)
+		}
+		switch {
+		case err == nil:
+			node.Attr = h.found
+			return node, h, nil
+		case !errors.Is(err, posix.ENOENT):
 			return Inode{}, nil, err
 		}
-		h, _, err := f.Open(ctx, who, node.Ino, flags)
-		if err == nil {
-			node.Attr = h.found
-		}
-		return node, h, err
+		// Somebody has removed or replaced the file between the steps.
+		node, err = f.Mknod(ctx, who, dir, name, n)
 	}
 	if err != nil {
 		return Inode{}, nil, err
@@ -154,13 +159,19 @@ func (h *Handle) readAhead(off uint64, n int) {
 
 // Write takes all of src, at off or, with O_APPEND, at the end of the file.
 func (h *Handle) Write(ctx context.Context, off uint64, src []byte) (int, error) {
+	return h.WriteAs(ctx, off, src, h.flags&syscall.O_APPEND != 0)
+}
+
+// WriteAs is Write with O_APPEND or without it, however the file was opened: fcntl(2) changes that, and pages that the
+// kernel writes back have their place.
+func (h *Handle) WriteAs(ctx context.Context, off uint64, src []byte, atEnd bool) (int, error) {
 	if !h.Writable() {
 		return 0, posix.EBADF
 	}
 	if len(src) == 0 {
 		return 0, nil
 	}
-	if err := h.file.write(ctx, off, src, h.flags&syscall.O_APPEND != 0); err != nil {
+	if err := h.file.write(ctx, off, src, atEnd); err != nil {
 		return 0, err
 	}
 	return len(src), nil

@@ -15,7 +15,7 @@ func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 		if err == nil {
 			out.Fh = a.dirs.add(d)
 		}
-		return err
+		return stale(err)
 	})
 }
 
