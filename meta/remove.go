@@ -140,6 +140,7 @@ func (v *Volume) settleRemoved(ctx context.Context, r removal) {
 		v.addDirStat(r.trash, r.trashed)
 	}
 	if r.gone {
+		v.departed.add(r.ino, r.attr, v.time())
 		v.usage.add(-r.attr.Space(), -1)
 		v.chargeOwner(&r.attr, charge(&r.attr).negate())
 	}

@@ -54,18 +54,19 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format  atomic.Pointer[Format]
-	inodes  idBatch
-	slices  idBatch
-	trash   trashDir
-	usage   usage
-	stats   dirStats
-	quotas  quotas
-	freer   freer
-	compact compacting
-	sess    session
-	acls    aclCache
-	locks   lockTable
+	format   atomic.Pointer[Format]
+	inodes   idBatch
+	slices   idBatch
+	trash    trashDir
+	departed departed
+	usage    usage
+	stats    dirStats
+	quotas   quotas
+	freer    freer
+	compact  compacting
+	sess     session
+	acls     aclCache
+	locks    lockTable
 
 	ancestors ancestors
 

@@ -50,7 +50,6 @@ func TestSuite(t *testing.T) {
 func TestPosixtest(t *testing.T) {
 	left := []string{
 		"FcntlFlockLocksFile", "OpenSymlinkRace", // fail in a local directory too
-		"RenameOpenDir", // wants attributes of a directory that is gone, which no record holds
 	}
 	opt := patient()
 	opt.EnableXattr = true
