@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"jfs/fs/fstest"
 	"jfs/fs/mount"
 	"jfs/internal/mounts"
 )
@@ -26,6 +27,7 @@ import (
 const programEnv = "JFS_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
+	fstest.Main()
 	dir, err := os.MkdirTemp("", "jfs-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -177,6 +177,7 @@ func asUser(t *testing.T, dir string, fn func()) {
 			}
 		}
 		fn()
+		_ = unix.Chdir("/") // the thread may end later than the mount
 	}()
 	<-done
 }

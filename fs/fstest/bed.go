@@ -99,6 +99,7 @@ func (b bed) as(u user, fn func()) {
 			return
 		}
 		fn()
+		_ = unix.Chdir("/") // the thread may end later than the mount
 	}()
 	<-done
 }

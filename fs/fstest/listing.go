@@ -216,6 +216,7 @@ func inDir(b bed, dir string, fn func()) {
 			return
 		}
 		fn()
+		_ = unix.Chdir("/") // the thread may end later than the mount
 	}()
 	<-done
 }
