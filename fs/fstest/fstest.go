@@ -54,7 +54,7 @@ func Run(t *testing.T, dir string, opt Options) {
 		{"lock", lockTests}, {"alloc", allocTests},
 		{"path", pathCases.tests(&opt)}, {"rights", rightsCases.tests(&opt)},
 		{"effect", effectCases.tests(&opt)}, {"pair", pairCases.tests(&opt)},
-		{"process", processCases.tests(&opt)}, {"io", ioCases.tests(&opt)}, {"listing", listingCases.tests(&opt)},
+		{"process", processCases.tests(&opt)}, {"io", ioCases.tests(&opt)}, {"special", specialCases.tests(&opt)}, {"attribute", attributeCases.tests(&opt)}, {"listing", listingCases.tests(&opt)},
 	} {
 		if len(opt.Groups) > 0 && !slices.Contains(opt.Groups, group.name) {
 			continue

@@ -13,6 +13,8 @@ type Options struct {
 	NoACL      bool // there are no access control lists
 	NoFlags    bool // files cannot be made immutable or append-only
 
+	AnyXattr bool // attributes may have names of any kind, not only user, trusted, security and system
+
 	// QuietAttr: a change of mode or owner that changes nothing, and extended attributes, leave the ctime alone.
 	QuietAttr bool
 	// KernelKeeps: a rule about set-group-ID that only the kernel can carry out is that of FUSE, which leaves the
@@ -36,7 +38,7 @@ func Ext4() Options { return Options{MaxFile: (1<<32 - 1) << 12} }
 // directory times not skipped and no trash.
 func Volume() Options {
 	return Options{
-		NoAtime: true, NoWhiteout: true, NoShift: true, QuietAttr: true, KernelKeeps: true, NoDeadlock: true,
+		NoAtime: true, NoWhiteout: true, NoShift: true, AnyXattr: true, QuietAttr: true, KernelKeeps: true, NoDeadlock: true,
 		MaxFile: 1<<57 - 1, MaxXattr: 65536,
 	}
 }

@@ -123,14 +123,14 @@ func TestKernelView(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
+	both := newClients(t, 2, func(f *meta.Format) {})
 	opt := patient()
+	opt.EnableXattr = true
+	fstest.Prepare(t, serve(t, volume{both[0]}, opt).MountPoint())
 	if err := opt.Set("ro"); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, volume{newFS(t)}, opt)
-	if err := os.Mkdir(filepath.Join(s.MountPoint(), "d"), 0755); !errors.Is(err, syscall.EROFS) {
-		t.Error("mkdir:", err)
-	}
+	fstest.RunReadOnly(t, serve(t, volume{both[1]}, opt).MountPoint())
 }
 
 // TestSecondMount: a mount point that is taken is refused with the way out.
