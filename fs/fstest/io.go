@@ -60,6 +60,11 @@ func ioHuge(b bed) {
 	writeAt(b.T, f, top-5, []byte("12345"))
 	equal(b.T, "size", fstat(b.T, f).Size, top)
 	equal(b.T, "last bytes", string(readAt(b.T, f, top-6, 10)), "\x0012345")
+	if b.opt.LateErrors {
+		_, err := unix.Pwrite(int(f.Fd()), []byte("x"), top)
+		wantErr(b.T, "write at the largest offset", errors.Join(err, f.Sync()), syscall.EFBIG)
+		return
+	}
 	_, err := unix.Pwrite(int(f.Fd()), []byte("x"), top)
 	wantErr(b.T, "write at the largest offset", err, syscall.EFBIG)
 	_, err = unix.Pwrite(int(f.Fd()), []byte("x"), 1<<62)

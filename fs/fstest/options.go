@@ -27,6 +27,8 @@ type Options struct {
 	NoDeadlock bool
 	Patient    bool // signals do not interrupt a wait for a lock
 
+	LateErrors bool // a write that the file system cannot keep is told of by fsync
+
 	MaxFile  int64 // largest size of a file in bytes
 	MaxXattr int   // largest value of an extended attribute in bytes that surely fits; 0 means 2000
 }

@@ -31,15 +31,15 @@ func TestSuite(t *testing.T) {
 		"default": {func(*Options) {}, nil},
 		"no-cache": {func(o *Options) {
 			o.AttrTimeout, o.EntryTimeout, o.DirEntryTimeout, o.EnableXattr = -1, -1, -1, true
-		}, []string{"open", "unlink", "link", "rename", "name", "attr", "time", "xattr"}},
+		}, []string{"open", "unlink", "link", "rename", "name", "attr", "time", "xattr", "effect", "pair", "io", "special"}},
 		"writeback-cache": {func(o *Options) { o.WritebackCache = true },
-			[]string{"open", "data", "truncate", "map", "unlink", "time"}},
+			[]string{"open", "data", "truncate", "map", "unlink", "time", "io", "process"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opt := patient()
 			opt.EnableACL, opt.EnableIoctl = true, true
 			want := fstest.Volume()
-			want.Groups, want.Patient = c.groups, true
+			want.Groups, want.Patient, want.LateErrors = c.groups, true, name == "writeback-cache"
 			c.set(&opt)
 			acls := newClients(t, 1, func(f *meta.Format) { f.TurnOnACL() })[0]
 			fstest.Run(t, serve(t, volume{acls}, opt).MountPoint(), want)
