@@ -25,7 +25,7 @@ import (
 const childEnv = "JFS_FSTEST_CHILD"
 
 // childTime ends a process whose parent has forgotten it.
-const childTime = time.Minute
+const childTime = 5 * time.Minute
 
 // Main does the part of a process that a case has started, and does not come back then. It must come first in the
 // TestMain of a package that calls Run.

@@ -20,7 +20,8 @@ type Options struct {
 	// KernelKeeps: a rule about set-group-ID that only the kernel can carry out is that of FUSE, which leaves the
 	// bit where the group cannot execute the file.
 	KernelKeeps bool
-	// KeptLinks: what is unlinked while open shows the links that it had: its name has moved into a trash.
+	// KeptLinks: what is unlinked while open shows the links that it had, and its mode and times stay: its name has
+	// moved into a trash.
 	KeptLinks bool
 
 	// NoDeadlock: processes that wait for each other's locks wait until one is interrupted (EDEADLK otherwise).

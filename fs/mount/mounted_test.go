@@ -34,6 +34,7 @@ func TestSuite(t *testing.T) {
 		}, []string{"open", "unlink", "link", "rename", "name", "attr", "time", "xattr", "effect", "pair", "io", "special"}},
 		"writeback-cache": {func(o *Options) { o.WritebackCache = true },
 			[]string{"open", "data", "truncate", "map", "unlink", "time", "io", "process"}},
+		"trash": {func(*Options) {}, []string{"open", "io", "listing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opt := patient()
@@ -41,7 +42,12 @@ func TestSuite(t *testing.T) {
 			want := fstest.Volume()
 			want.Groups, want.Patient, want.LateErrors = c.groups, true, name == "writeback-cache"
 			c.set(&opt)
-			acls := newClients(t, 1, func(f *meta.Format) { f.TurnOnACL() })[0]
+			acls := newClients(t, 1, func(f *meta.Format) {
+				f.TurnOnACL()
+				if want.KeptLinks = name == "trash"; want.KeptLinks {
+					f.TrashDays = 1
+				}
+			})[0]
 			fstest.Run(t, serve(t, volume{acls}, opt).MountPoint(), want)
 		})
 	}
