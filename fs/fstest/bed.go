@@ -90,25 +90,41 @@ var (
 // user, so fn uses relative paths. It runs in a thread of its own: it must not end the test.
 func (b bed) as(u user, fn func()) {
 	b.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with its own directory and rights
+	alone(b.T, func() {
 		if err := become(b.dir, u); err != nil {
 			b.Error("become another user:", err)
 			return
 		}
 		fn()
-		_ = unix.Chdir("/") // the thread may end later than the mount
+	})
+}
+
+// alone runs fn in a thread that ends with it, and with it the directory and the rights which fn gave to the thread.
+func alone(t *testing.T, fn func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread of a process never ends, and would show its rights as those of the process. While it
+			// is held here it takes nothing else.
+			defer runtime.UnlockOSThread()
+			alone(t, fn)
+			return
+		}
+		if err := unix.Unshare(unix.CLONE_FS); err != nil { // without, the directory would be that of all threads
+			t.Error("give a thread a directory of its own:", err)
+			return
+		}
+		defer unix.Chdir("/") //nolint:errcheck // always there; the thread may end later than the mount
+		fn()
 	}()
 	<-done
 }
 
-// become gives this thread alone a directory, the rights of a user, and no umask.
+// become gives this thread, see alone, a directory, the rights of a user, and no umask.
 func become(dir string, u user) error {
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return err
-	}
 	if err := unix.Chdir(dir); err != nil {
 		return err
 	}

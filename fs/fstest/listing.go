@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -203,22 +202,13 @@ func listingRemoved(b bed) {
 // inDir runs fn in a thread whose working directory is dir.
 func inDir(b bed, dir string, fn func()) {
 	b.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with its directory
-		if err := unix.Unshare(unix.CLONE_FS); err != nil {
-			b.Error(err)
-			return
-		}
+	alone(b.T, func() {
 		if err := unix.Chdir(dir); err != nil {
 			b.Error(err)
 			return
 		}
 		fn()
-		_ = unix.Chdir("/") // the thread may end later than the mount
-	}()
-	<-done
+	})
 }
 
 func listingRemovedCwd(b bed) {
