@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"jfs/internal/posix"
@@ -132,8 +133,23 @@ func (d *Dir) dot(ctx context.Context, off uint64) (meta.Dirent, error) {
 	return e, nil
 }
 
-// next reads a page and lets go of what is far behind.
+// next reads a page and lets go of what is far behind. To be sorted, all pages are read.
 func (d *Dir) next(ctx context.Context, plus bool) error {
+	if err := d.nextPage(ctx, plus); err != nil || !d.fs.opt.SortDir {
+		return err
+	}
+	for !d.end {
+		if err := d.nextPage(ctx, plus); err != nil {
+			d.rewind()
+			return err
+		}
+	}
+	slices.SortFunc(d.all, func(a, b meta.Dirent) int { return strings.Compare(a.Name, b.Name) })
+	d.seen = nil
+	return nil
+}
+
+func (d *Dir) nextPage(ctx context.Context, plus bool) error {
 	page, cursor, err := d.fs.vol.Readdir(ctx, d.ino, d.cursor, dirPage, plus)
 	if err != nil {
 		return err
@@ -149,7 +165,7 @@ func (d *Dir) next(ctx context.Context, plus bool) error {
 	if !plus {
 		d.plus = d.start + uint64(len(d.all)+len(page))
 	}
-	if old := len(d.all) - dirKept; old > dirKept { // seldom, as it copies
+	if old := len(d.all) - dirKept; old > dirKept && !d.fs.opt.SortDir { // seldom, as it copies
 		d.all = slices.Clone(d.all[old:])
 		d.start += uint64(old)
 	}

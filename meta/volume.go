@@ -37,7 +37,8 @@ type Options struct {
 	// Reloaded is told the format after another client has changed it.
 	Reloaded func(Format)
 
-	Now func() time.Time // nil: time.Now
+	Observer Observer         // is told of operations and transactions; nil: nobody is
+	Now      func() time.Time // nil: time.Now
 }
 
 const (
@@ -62,11 +63,14 @@ type Volume struct {
 	usage    usage
 	stats    dirStats
 	quotas   quotas
-	freer    freer
-	compact  compacting
-	sess     session
-	acls     aclCache
-	locks    lockTable
+
+	promises promises
+
+	freer   freer
+	compact compacting
+	sess    session
+	acls    aclCache
+	locks   lockTable
 
 	ancestors ancestors
 
@@ -124,7 +128,7 @@ func (v *Volume) Close(ctx context.Context) error {
 	v.compact.close()
 	v.freer.close()
 	// The end of the session may remove inodes, which changes the use of quotas.
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
+	return errors.Join(v.flushAllStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
@@ -149,6 +153,10 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	if v.opt.Observer != nil {
+		start := time.Now()
+		defer func() { v.opt.Observer.Transaction(time.Since(start)) }()
+	}
 	run, committed := fn, func() {}
 	if v.format.Load().EnableACL {
 		run, committed = v.acls.withACLs(fn)

@@ -19,13 +19,11 @@ func TestE2EConformance(t *testing.T) {
 			at := url(t)
 			w.ok("format", "--bucket", "$/objects", "--trash-days", "0", "--enable-acl", at, "myjfs")
 			w.ok("mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache",
-				"--enable-xattr", "--skip-dir-mtime", "0", at, "$/mnt")
+				"--enable-xattr", "--enable-ioctl", "--skip-dir-mtime", "0", at, "$/mnt")
 			if err := os.Chmod(w.path("mnt"), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			opt := fstest.Volume()
-			opt.NoFlags = true
-			fstest.Run(t, w.path("mnt"), opt)
+			fstest.Run(t, w.path("mnt"), fstest.Volume())
 			w.ok("umount", "$/mnt")
 		})
 	}
