@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -81,16 +82,30 @@ func BenchmarkConnections(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	build := newScript("return redis.call('GET', KEYS[1])").byText
+	words := newScript("return redis.call('GET', KEYS[1])").byText([]string{"k"}, nil)
+	build := func(b rueidis.Builder) rueidis.Completed { return b.Arbitrary(words...).Build() }
 	for _, goroutines := range []int{1, 2, 8, 32} {
-		for _, mode := range []string{"engine", "auto", "always", "pool"} {
+		for _, mode := range []string{"engine", "link", "auto", "always", "pool"} {
 			b.Run(fmt.Sprintf("%s/goroutines=%d", mode, goroutines), func(b *testing.B) {
 				if mode == "engine" {
-					c := open(b, url, Options{}).client
+					c := open(b, url, Options{NoTracking: true}).client
 					inParallel(b, goroutines, func() error {
-						_, err := c.query1(context.Background(), func(b rueidis.Builder) rueidis.Completed {
-							return build(b, []string{"k"}, nil)
-						})
+						_, err := c.query1(context.Background(), build)
+						return err
+					})
+					return
+				}
+				if mode == "link" {
+					conn, err := t.dial(context.Background(), Options{}.withDefaults(), func(net.Conn) {})
+					if err != nil {
+						b.Fatal(err)
+					}
+					l := newLink(conn, func(reply) {})
+					defer l.close()
+					inParallel(b, goroutines, func() error {
+						ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+						defer cancel()
+						_, err := l.do(ctx, nil, words)
 						return err
 					})
 					return
@@ -106,7 +121,7 @@ func BenchmarkConnections(b *testing.B) {
 				inParallel(b, goroutines, func() error {
 					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 					defer cancel()
-					return c.Do(ctx, build(c.B(), []string{"k"}, nil)).NonRedisError()
+					return c.Do(ctx, build(c.B())).NonRedisError()
 				})
 			})
 		}

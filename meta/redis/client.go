@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"jfs/meta"
 )
 
 // cancelGrace is how long a change that is under way is waited for after its context was cancelled. A server
@@ -173,6 +171,13 @@ func (c *client) query1(ctx context.Context, build func(rueidis.Builder) rueidis
 
 // trip sends commands once.
 func (c *client) trip(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
+	if err := ctx.Err(); err != nil { // it would be noticed later, when the server may have the commands
+		out := make([]rueidis.RedisResult, len(cmds))
+		for i := range out {
+			out[i] = rueidis.NewErrorResult(err)
+		}
+		return out
+	}
 	if c.onTrip != nil {
 		c.onTrip(len(cmds))
 	}
@@ -195,28 +200,6 @@ func firstError(out []rueidis.RedisResult) error {
 		}
 	}
 	return nil
-}
-
-// change sends a script that writes, once. An error that wraps meta.ErrUnknown means that nobody knows
-// whether it ran; after any other error it has not.
-func (c *client) change(ctx context.Context, s *script, keys, args []string) (rueidis.RedisResult, error) {
-	if err := ctx.Err(); err != nil {
-		return rueidis.RedisResult{}, err
-	}
-	ctx, cancel := c.underWay(ctx)
-	defer cancel()
-	out := c.trip(ctx, s.bySum(c.B(), keys, args))[0]
-	if code(out.Error()) == "NOSCRIPT" {
-		out = c.trip(ctx, s.byText(c.B(), keys, args))[0]
-	}
-	err := out.Error()
-	if err == nil || rueidis.IsRedisNil(err) {
-		return out, nil
-	}
-	if code(err) == "" && !unsent(err) {
-		err = fmt.Errorf("%w: %w", meta.ErrUnknown, err)
-	}
-	return out, err
 }
 
 // underWay gives a context that outlives a cancelled one by cancelGrace.

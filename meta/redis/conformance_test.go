@@ -20,6 +20,16 @@ func database(t *testing.T, o Options) metatest.Database {
 	}
 }
 
+// TestConformanceWithoutTracking is about servers that do not tell of changes.
+func TestConformanceWithoutTracking(t *testing.T) {
+	metatest.Run(t, database(t, Options{NoTracking: true}))
+}
+
+// TestConformanceWithLittleMemory gives records up all the time.
+func TestConformanceWithLittleMemory(t *testing.T) {
+	metatest.Run(t, database(t, Options{Hints: 3}))
+}
+
 // TestConformanceWithoutHints proves that nothing but round trips depends on what is remembered.
 func TestConformanceWithoutHints(t *testing.T) {
 	metatest.Run(t, database(t, Options{Hints: -1}))

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,9 @@ func (d *direct) dial(dial dialFunc) (net.Conn, error) {
 // ended says whether the other side has closed the connection, or the network has given it up. One that the
 // client itself has closed does not count.
 func ended(c net.Conn) bool {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false

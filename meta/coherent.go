@@ -1,0 +1,35 @@
+package meta
+
+import "context"
+
+// Coherent is an optional part of an Engine: one that the database tells of changes, so that what it remembers is
+// true. Round trips are saved on reading, and others can rely on what was read until they are told of a change.
+type Coherent interface {
+	// OnChange sets who is told of changes, in the place of whoever was before; nil: nobody. It is called one
+	// change at a time and in their order, before anything newer is answered from memory, and must not wait.
+	OnChange(func(Notice))
+	// Coherent says whether the database tells of changes now. Everything that a View or Update has read is
+	// watched from then on, if this was so before and after and a Notice of All was not told in between.
+	Coherent() bool
+}
+
+// Notice says what may be different from what was read before. Changes that this client makes are told only when
+// their context is not that of a request, see WithRequest.
+type Notice struct {
+	All  bool   // anything: what happened was not told for a time
+	Ino  Ino    // the attribute of this inode
+	Dir  Ino    // an entry of this directory
+	Name string // with Dir: which one; "" for any of them
+}
+
+// RequestKey is the key of the value by which a context says that whoever asked for a change knows of it without
+// being told, as the kernel does of its own requests. Any value but nil will do.
+type RequestKey struct{}
+
+// WithRequest marks a context as that of a request whose changes need not be told.
+func WithRequest(ctx context.Context) context.Context {
+	return context.WithValue(ctx, RequestKey{}, true)
+}
+
+// ByRequest says whether a context is that of a request.
+func ByRequest(ctx context.Context) bool { return ctx.Value(RequestKey{}) != nil }

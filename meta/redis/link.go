@@ -1,0 +1,406 @@
+package redis
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// link is one connection that all callers share, on which the server also tells of changes. Answers and pushes are
+// processed one by one in the order in which the server sent them, so what an answer says is true until a push
+// after it says otherwise.
+//
+// A caller writes its request itself, and with it those of others that came while somebody was writing. One that
+// is alone reads its answer itself too, which takes half the time of handing it over between goroutines. A
+// goroutine of the link, the keeper, reads when several callers wait, and when nobody does.
+type link struct {
+	conn   net.Conn
+	onPush func(reply) // called by whoever reads
+
+	src *source // used by whoever reads
+	in  *bufio.Reader
+
+	mu      sync.Mutex // guards the rest
+	err     error      // why the link has ended
+	calls   []*call    // in the order of their requests
+	head    int        // number of calls at the front that have their answers
+	out     []byte     // requests that are not handed to the connection
+	fresh   []*call    // whose requests are in out
+	spare   []byte
+	writing bool
+	role    role
+	reader  *call     // of the caller that reads
+	cut     bool      // that caller is to stop reading
+	freed   time.Time // when nobody began to read
+	armed   bool      // idle is running
+
+	idle  *time.Timer
+	turn  chan struct{} // one element: the keeper is to read
+	dead  chan struct{} // closed by fail
+	ended chan struct{} // closed when the keeper has ended
+}
+
+// role says who reads.
+type role uint8
+
+const (
+	roleFree role = iota
+	roleCaller
+	roleKeeper
+)
+
+// call is a request with one or more commands.
+type call struct {
+	answers []reply
+	want    int           // number of answers
+	then    func([]reply) // run by whoever reads, before it goes on to what the server sent later
+	since   time.Time
+	begun   bool // the server may have got it
+	err     error
+	done    chan struct{} // gets one element when answers or err are there
+}
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+// errUnsent wraps errors of requests that the server has not seen.
+var errUnsent = errors.New("not sent")
+
+const (
+	linkBuffer  = 64 << 10 // bytes read at a time
+	maxAnswered = 1024     // calls that are done and keep the place of others in the queue
+	// idleAfter is how long nobody reads after a caller has read its answer, because the next caller is likely to
+	// come at once. What the server tells meanwhile is noticed that much later.
+	idleAfter = 2 * time.Millisecond
+)
+
+// source is the connection for reading. A deadline that cuts a caller short takes effect between answers only.
+type source struct {
+	net.Conn
+	between bool
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	for {
+		n, err := s.Conn.Read(b)
+		if n > 0 || err == nil || s.between || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		if err := s.SetReadDeadline(time.Time{}); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func newLink(conn net.Conn, onPush func(reply)) *link {
+	l := &link{
+		conn: conn, onPush: onPush, src: &source{Conn: conn}, role: roleKeeper,
+		idle: time.NewTimer(time.Hour), turn: make(chan struct{}, 1), dead: make(chan struct{}), ended: make(chan struct{}),
+	}
+	l.idle.Stop()
+	l.in = bufio.NewReaderSize(l.src, linkBuffer)
+	go l.keep()
+	return l
+}
+
+// close ends the connection and waits for the keeper.
+func (l *link) close() {
+	l.fail(fmt.Errorf("%w: %w", net.ErrClosed, errClosed))
+	<-l.ended
+}
+
+// do sends commands and waits for their answers. then is called with them in the order in which the server gave
+// answers and pushes, also when ctx has ended and nobody waits any more.
+func (l *link) do(ctx context.Context, then func([]reply), cmds ...[]string) ([]reply, error) {
+	c := calls.Get().(*call)
+	c.want, c.then, c.since = len(cmds), then, time.Now()
+	c.answers = make([]reply, 0, len(cmds))
+	mine, err := l.send(c, cmds)
+	switch {
+	case err != nil:
+		return nil, err
+	case mine:
+		if !l.readOwn(ctx, c) {
+			return nil, ctx.Err() // the answer is still to come
+		}
+	}
+	if ctx.Done() == nil {
+		<-c.done
+	} else {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	answers, err := c.answers, c.err
+	*c = call{done: c.done}
+	calls.Put(c)
+	return answers, err
+}
+
+// send writes a request, or leaves it to a caller that is writing. mine says that the caller has to read.
+func (l *link) send(c *call, cmds [][]string) (mine bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return false, fmt.Errorf("%w: %w", errUnsent, l.err)
+	}
+	if l.role == roleFree && ended(l.conn) { // which nobody has had the chance to notice
+		l.failLocked(io.EOF)
+		return false, fmt.Errorf("%w: %w", errUnsent, l.err)
+	}
+	for _, words := range cmds {
+		l.out = appendCommand(l.out, words)
+	}
+	l.calls = append(l.calls, c)
+	l.fresh = append(l.fresh, c)
+	if !l.writing {
+		l.write()
+	}
+	if l.role == roleFree && l.err == nil {
+		l.role, l.reader = roleCaller, c
+		return true, nil
+	}
+	return false, nil
+}
+
+// write hands requests to the connection until there are no more. l.mu is held, but not while writing.
+func (l *link) write() {
+	l.writing = true
+	for len(l.out) > 0 && l.err == nil {
+		batch := l.out
+		for i, f := range l.fresh {
+			f.begun = true
+			l.fresh[i] = nil
+		}
+		l.out, l.fresh = l.spare[:0], l.fresh[:0]
+		l.mu.Unlock()
+		_, err := l.conn.Write(batch)
+		l.mu.Lock()
+		if l.spare = batch; cap(batch) > 4*linkBuffer {
+			l.spare = nil
+		}
+		if err != nil {
+			l.failLocked(err)
+		}
+	}
+	l.writing = false
+}
+
+// readOwn reads until the caller's own answers are there. It gives up when ctx ends, and says so.
+func (l *link) readOwn(ctx context.Context, c *call) bool {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.reader == c {
+				l.cut = true
+				_ = l.conn.SetReadDeadline(time.Unix(1, 0))
+			}
+		})
+		defer stop()
+	}
+	own := true
+	for len(c.done) == 0 {
+		if !l.await() {
+			if own = ctx.Err() == nil; own {
+				continue // the cut was meant for another
+			}
+			break
+		}
+		l.readNext()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reader = nil
+	l.uncut()
+	switch {
+	case l.err != nil:
+		l.role = roleFree
+	case l.head < len(l.calls) || l.in.Buffered() > 0:
+		l.role = roleKeeper
+		select {
+		case l.turn <- struct{}{}:
+		default: // it has not come to the turn before
+		}
+	default:
+		l.role, l.freed = roleFree, time.Now()
+		if !l.armed {
+			l.armed = true
+			l.idle.Reset(idleAfter)
+		}
+	}
+	return own
+}
+
+func (l *link) uncut() {
+	if l.cut {
+		l.cut = false
+		_ = l.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// await waits until there is something to read, or the link has failed. false means that a caller was cut short.
+func (l *link) await() bool {
+	l.src.between = true
+	_, err := l.in.Peek(1)
+	l.src.between = false
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return true // readNext meets what other error there is
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uncut()
+	return false
+}
+
+// readNext processes one answer or push, or the end of the connection.
+func (l *link) readNext() {
+	m, err := readReply(l.in)
+	switch {
+	case err != nil:
+		l.fail(err)
+	case m.kind == replyPush:
+		l.onPush(m)
+	default:
+		l.answer(m)
+	}
+}
+
+// keep reads while it is the keeper's turn.
+func (l *link) keep() {
+	defer close(l.ended)
+	for {
+		l.serve()
+		select {
+		case <-l.dead:
+			return
+		case <-l.turn:
+		case <-l.idle.C:
+			if !l.tired() {
+				continue
+			}
+		}
+	}
+}
+
+// tired takes the role when nobody has had it for a while.
+func (l *link) tired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.armed = false; l.role != roleFree {
+		return false // whoever gives it up arms the timer again
+	}
+	if wait := idleAfter - time.Since(l.freed); wait > 0 {
+		l.armed = true
+		l.idle.Reset(wait)
+		return false
+	}
+	l.role = roleKeeper
+	return true
+}
+
+// serve reads while the keeper has the role, which it gives up after answers when nobody waits any more.
+func (l *link) serve() {
+	for l.mine() {
+		l.await()
+		l.readNext()
+	}
+}
+
+// mine says whether the keeper is to go on reading.
+func (l *link) mine() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err == nil && l.role == roleKeeper
+}
+
+// answer gives an answer to the first call that waits.
+func (l *link) answer(m reply) {
+	l.mu.Lock()
+	if l.err != nil || l.head == len(l.calls) {
+		l.failLocked(fmt.Errorf("%w: an answer that nobody asked for", errProtocol))
+		l.mu.Unlock()
+		return
+	}
+	c := l.calls[l.head]
+	c.answers = append(c.answers, m)
+	complete := len(c.answers) == c.want
+	if complete {
+		l.calls[l.head] = nil
+		if l.head++; l.head == len(l.calls) || l.head == maxAnswered {
+			l.calls = slices.Delete(l.calls, 0, l.head)
+			l.head = 0
+		}
+	}
+	l.mu.Unlock()
+	if !complete {
+		return
+	}
+	if c.then != nil {
+		c.then(c.answers)
+	}
+	c.done <- struct{}{}
+	l.leave()
+}
+
+// leave lets the keeper give up the role after the last answer, so that the next caller reads itself.
+func (l *link) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.role == roleKeeper && l.head == len(l.calls) && l.in.Buffered() == 0 && l.err == nil {
+		l.role, l.freed = roleFree, time.Now()
+		if !l.armed {
+			l.armed = true
+			l.idle.Reset(idleAfter)
+		}
+	}
+}
+
+// fail ends the link once. Calls that wait get the error.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failLocked(err)
+}
+
+func (l *link) failLocked(err error) {
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	_ = l.conn.Close()
+	for _, c := range l.calls[l.head:] {
+		c.err = err
+		if !c.begun {
+			c.err = fmt.Errorf("%w: %w", errUnsent, err)
+		}
+		c.done <- struct{}{}
+	}
+	l.calls, l.head, l.fresh, l.out = nil, 0, nil, nil
+	close(l.dead)
+}
+
+// oldest says how long the first call has been waiting, 0 if there is none.
+func (l *link) oldest(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.head == len(l.calls) {
+		return 0
+	}
+	return now.Sub(l.calls[l.head].since)
+}
+
+// reason says why the link has ended.
+func (l *link) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
