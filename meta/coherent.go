@@ -1,6 +1,9 @@
 package meta
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Coherent is an optional part of an Engine: one that the database tells of changes, so that what it remembers is
 // true. Round trips are saved on reading, and others can rely on what was read until they are told of a change.
@@ -14,9 +17,9 @@ type Coherent interface {
 }
 
 // Notice says what may be different from what was read before. Changes that this client makes are told only when
-// their context is not that of a request, see WithRequest.
+// their context is not that of a request, see WithRequest, or has ended before them.
 type Notice struct {
-	All  bool   // anything: what happened was not told for a time
+	All  bool   // anything: what happens is not told, or was not told for a time and is told again from now on
 	Ino  Ino    // the attribute of this inode
 	Dir  Ino    // an entry of this directory
 	Name string // with Dir: which one; "" for any of them
@@ -33,3 +36,33 @@ func WithRequest(ctx context.Context) context.Context {
 
 // ByRequest says whether a context is that of a request.
 func ByRequest(ctx context.Context) bool { return ctx.Value(RequestKey{}) != nil }
+
+// Coherent gives the part of the database that tells of changes, nil if it has none.
+func (v *Volume) Coherent() Coherent {
+	c, _ := v.engine.(Coherent)
+	return c
+}
+
+// Resolve gives the inode that each of the names in a directory stands for, 0 for those that are not there. It does
+// not check permissions.
+func (v *Volume) Resolve(ctx context.Context, dir Ino, names []string) ([]Ino, error) {
+	want := Want{Entries: make([]Name, len(names))}
+	for i, name := range names {
+		want.Entries[i] = Name{dir, name}
+	}
+	inodes := make([]Ino, len(names))
+	what := func() string { return fmt.Sprintf("look up %d names in directory %d", len(names), dir) }
+	err := v.view(ctx, what, want, func(r Reader) error {
+		for i, name := range names {
+			e, ok, err := r.Entry(dir, name)
+			if err != nil {
+				return err
+			}
+			if inodes[i] = e.Ino; !ok {
+				inodes[i] = 0
+			}
+		}
+		return nil
+	})
+	return inodes, err
+}

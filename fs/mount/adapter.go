@@ -22,9 +22,11 @@ type adapter struct {
 	fs   backend
 	opt  Options
 	reqs *requests
+	// leases are nil when nobody tells of changes.
+	leases *leases
 
 	files table[handle]
-	dirs  table[directory]
+	dirs  table[*listing]
 
 	logLimit *rate.Limiter
 	logMu    sync.Mutex // guards unlogged
@@ -39,7 +41,7 @@ const (
 
 func newAdapter(b backend, opt Options) *adapter {
 	return &adapter{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: b, opt: opt,
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: b, opt: opt, leases: newLeases(b),
 		reqs: newRequests(limits{
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),

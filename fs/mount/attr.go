@@ -79,19 +79,18 @@ func (a *adapter) fill(ino meta.Ino, in *meta.Attr, out *fuse.Attr) {
 	}
 }
 
-func (a *adapter) fillAttr(ino meta.Ino, in *meta.Attr, out *fuse.AttrOut) {
+// fillAttr answers with an attribute; t was taken before the file system was asked for it.
+func (a *adapter) fillAttr(t ticket, ino meta.Ino, in *meta.Attr, out *fuse.AttrOut) {
 	a.fill(ino, in, &out.Attr)
-	out.SetTimeout(a.opt.AttrTimeout)
+	out.SetTimeout(a.attrTimeout(a.leases.seen(t, ino, in)))
 }
 
-func (a *adapter) fillEntry(in *fs.Inode, out *fuse.EntryOut) {
+// fillEntry answers with what a name in a directory stands for.
+func (a *adapter) fillEntry(t ticket, dir meta.Ino, name string, in *fs.Inode, out *fuse.EntryOut) {
+	entry, attr := a.leases.lookedUp(t, dir, name, in.Ino, &in.Attr)
 	out.NodeId = a.node(in.Ino)
-	out.SetAttrTimeout(a.opt.AttrTimeout)
-	if in.Attr.Type == meta.TypeDirectory {
-		out.SetEntryTimeout(a.opt.DirEntryTimeout)
-	} else {
-		out.SetEntryTimeout(a.opt.EntryTimeout)
-	}
+	out.SetAttrTimeout(a.attrTimeout(attr))
+	out.SetEntryTimeout(a.entryTimeout(in.Attr.Type, entry))
 	a.fill(in.Ino, &in.Attr, &out.Attr)
 }
 

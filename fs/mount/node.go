@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"jfs/fs"
 	"jfs/internal/posix"
@@ -11,34 +12,34 @@ import (
 )
 
 func (a *adapter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(h.NodeId)
 	st := a.do("lookup", cancel, h, func(ctx context.Context) error {
-		in, err := a.fs.Lookup(ctx, a.who(h), a.ino(h.NodeId), name)
+		in, err := a.fs.Lookup(ctx, a.who(h), dir, name)
 		if err == nil {
-			a.fillEntry(&in, out)
+			a.fillEntry(t, dir, name, &in, out)
 		}
 		return err
 	})
-	if st == fuse.ENOENT && a.opt.NegativeTimeout > 0 {
-		// Node 0 says "no such name" as ENOENT does, but with a time for which that holds.
-		*out = fuse.EntryOut{}
-		out.SetEntryTimeout(a.opt.NegativeTimeout)
-		return fuse.OK
+	if st == fuse.ENOENT && a.absent(t, dir, name, out) {
+		return fuse.OK // with node 0, which says "no such name" as ENOENT does
 	}
 	return st
 }
 
 func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	t := a.leases.ticket()
 	return a.do("getattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		attr, err := a.fs.GetAttr(ctx, ino)
 		if err == nil {
-			a.fillAttr(ino, &attr, out)
+			a.fillAttr(t, ino, &attr, out)
 		}
 		return err
 	})
 }
 
 func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	t := a.leases.ticket()
 	return a.do("setattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		var h handle
@@ -56,7 +57,7 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			attr, err = a.fs.SetAttr(ctx, a.who(&in.InHeader), ino, c, h)
 		}
 		if err == nil {
-			a.fillAttr(ino, &attr, out)
+			a.fillAttr(t, ino, &attr, out)
 		}
 		return err
 	})
@@ -64,10 +65,11 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 
 // mknod makes an inode of any type.
 func (a *adapter) mknod(op string, cancel <-chan struct{}, h *fuse.InHeader, name string, n meta.New, out *fuse.EntryOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(h.NodeId)
 	return a.do(op, cancel, h, func(ctx context.Context) error {
-		in, err := a.fs.Mknod(ctx, a.who(h), a.ino(h.NodeId), name, n)
+		in, err := a.fs.Mknod(ctx, a.who(h), dir, name, n)
 		if err == nil {
-			a.fillEntry(&in, out)
+			a.fillEntry(t, dir, name, &in, out)
 		}
 		return err
 	})
@@ -104,11 +106,12 @@ func (a *adapter) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (target []b
 }
 
 func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(in.NodeId)
 	return a.do("link", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.Oldnodeid)
-		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, a.ino(in.NodeId), name)
+		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, dir, name)
 		if err == nil {
-			a.fillEntry(&fs.Inode{Ino: ino, Attr: attr}, out)
+			a.fillEntry(t, dir, name, &fs.Inode{Ino: ino, Attr: attr}, out)
 		}
 		return err
 	})
@@ -137,7 +140,11 @@ func (a *adapter) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, new
 	return a.do("rename", cancel, &in.InHeader, func(ctx context.Context) error {
 		from := meta.Name{Dir: a.ino(in.NodeId), Name: oldName}
 		to := meta.Name{Dir: a.ino(in.Newdir), Name: newName}
-		return a.fs.Rename(ctx, a.who(&in.InHeader), from, to, flags)
+		err := a.fs.Rename(ctx, a.who(&in.InHeader), from, to, flags)
+		if err == nil {
+			a.leases.renamed(from, to, flags&unix.RENAME_EXCHANGE != 0)
+		}
+		return err
 	})
 }
 

@@ -71,7 +71,8 @@ func (t *tx) tell(era uint64, answers []reply) {
 			l.size(dir, next().n)
 		}
 	})
-	if t.e.tracker != nil && !meta.ByRequest(t.ctx) {
+	// A request that has ended did not wait for its change.
+	if t.e.tracker != nil && (!meta.ByRequest(t.ctx) || t.ctx.Err() != nil) {
 		t.e.tracker.changed(t.changes()...)
 	}
 }

@@ -50,12 +50,12 @@ const (
 	pingInterval = time.Second
 	// maxSilence is how long the server may leave a PING without an answer while what is remembered still counts
 	// as true. It bounds how old an answer from memory can be when the network drops everything.
-	maxSilence  = 3 * time.Second
+	maxSilence = 3 * time.Second
 	// freeKeys is how many more keys the server must be able to remember. When it remembers too many, it gives up
 	// arbitrary ones, and does not tell a connection whose own command made it do that, because of NOLOOP. So
 	// the link is given up well before, half of the server's default, which cannot fill up between two looks.
 	freeKeys    = 500_000
-	lookAgainIn = 30 * time.Second // after there were not so many
+	lookAgainIn = 30 * time.Second      // after there were not so many
 	reconnect   = 50 * time.Millisecond // pause before the first attempt to connect again; it doubles
 	reconnectIn = 5 * time.Second       // longest pause
 )
@@ -158,18 +158,19 @@ func (t *tracker) connect(ctx context.Context, era uint64, timeout time.Duration
 		return nil, err
 	}
 	t.current.Store(l)
-	t.detour.Lock() // wait for commits that have begun elsewhere; new ones take this link
+	t.detour.Lock()   // wait for commits that have begun elsewhere; new ones take this link
 	t.detour.Unlock() //nolint:staticcheck // there is nothing to do under it
 	t.rely(l)
 	return l, nil
 }
 
-// rely lets the memory take records for live.
+// rely lets the memory take records for live. The listener may look now at what it was in doubt about.
 func (t *tracker) rely(l *tracked) {
 	t.turns.Lock()
 	defer t.turns.Unlock()
 	if t.current.Load() == l {
 		t.memory.begin(l.era)
+		t.changed(meta.Notice{All: true})
 	}
 }
 

@@ -241,7 +241,9 @@ func TestWriteWithoutRecord(t *testing.T) {
 	}
 }
 
-type txDoer interface{ do(command, key string, args ...string) }
+type txDoer interface {
+	do(command, key string, args ...string)
+}
 
 // TestFlush: a database that was emptied has nothing, whatever was remembered.
 func TestFlush(t *testing.T) {

@@ -33,7 +33,7 @@ type tx struct {
 	effects  []effect
 	written  []string   // keys, of which the server has to tell again if they are of attributes or directories
 	sized    []meta.Ino // directories whose size the commit tells
-	dropped  []uint64 // sessions whose locks go away with the commit
+	dropped  []uint64   // sessions whose locks go away with the commit
 }
 
 // trust says which records of the memory may stand in for reads.
