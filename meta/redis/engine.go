@@ -143,6 +143,9 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if l := e.tracker.get(); l != nil {
+		l.catchUp()
+	}
 	t := e.newTx(ctx, trustLive)
 	if err := t.prepare(want); err != nil {
 		return err

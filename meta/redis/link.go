@@ -121,7 +121,7 @@ func (l *link) do(ctx context.Context, then func([]reply), cmds ...[]string) ([]
 	c := calls.Get().(*call)
 	c.want, c.then, c.since = len(cmds), then, time.Now()
 	c.answers = make([]reply, 0, len(cmds))
-	mine, err := l.send(c, cmds)
+	mine, err := l.send(c, true, cmds)
 	switch {
 	case err != nil:
 		return nil, err
@@ -145,8 +145,14 @@ func (l *link) do(ctx context.Context, then func([]reply), cmds ...[]string) ([]
 	return answers, err
 }
 
-// send writes a request, or leaves it to a caller that is writing. mine says that the caller has to read.
-func (l *link) send(c *call, cmds [][]string) (mine bool, err error) {
+// post sends a command and does not wait for its answer, which then is called with.
+func (l *link) post(then func([]reply), words []string) {
+	c := &call{want: 1, then: then, since: time.Now(), done: make(chan struct{}, 1)}
+	_, _ = l.send(c, false, [][]string{words}) // when the link has ended, so has everything that hangs on it
+}
+
+// send writes a request, or leaves it to a caller that is writing. mine says that the caller, who waits, has to read.
+func (l *link) send(c *call, waits bool, cmds [][]string) (mine bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -164,7 +170,7 @@ func (l *link) send(c *call, cmds [][]string) (mine bool, err error) {
 	if !l.writing {
 		l.write()
 	}
-	if l.role == roleFree && l.err == nil {
+	if waits && l.role == roleFree && l.err == nil {
 		l.role, l.reader = roleCaller, c
 		return true, nil
 	}
@@ -217,6 +223,29 @@ func (l *link) readOwn(ctx context.Context, c *call) bool {
 		}
 		l.readNext()
 	}
+	l.release()
+	return own
+}
+
+// catchUp processes what has come while nobody reads, so that the memory is not older than what has arrived here.
+func (l *link) catchUp() {
+	l.mu.Lock()
+	free := l.role == roleFree && l.err == nil
+	if free {
+		l.role = roleCaller
+	}
+	l.mu.Unlock()
+	if !free {
+		return // somebody reads
+	}
+	for l.reason() == nil && (l.in.Buffered() > 0 || pollable(l.conn) != nothingToRead) {
+		l.readNext()
+	}
+	l.release()
+}
+
+// release gives up a caller's role.
+func (l *link) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reader = nil
@@ -237,7 +266,6 @@ func (l *link) readOwn(ctx context.Context, c *call) bool {
 			l.idle.Reset(idleAfter)
 		}
 	}
-	return own
 }
 
 func (l *link) uncut() {

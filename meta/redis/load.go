@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"jfs/meta"
@@ -99,11 +100,9 @@ func (t *tx) recall(rs []request) bool {
 // load gets records fresh, all in one trip and of one moment.
 func (t *tx) load(rs []request) error {
 	t.loads++
-	m := t.e.memory
-	answers, err := t.ask(rs, func(era uint64, answers []reply) {
-		m.learn(era, func(l learner) {
-			l.answers(rs, answers)
-		})
+	guessed := t.guess(rs)
+	answers, err := t.ask(rs, guessed, func(era uint64, answers []reply) {
+		t.e.memory.learn(era, func(l learner) { l.answers(rs, guessed, answers) })
 	})
 	if err != nil {
 		return t.fail(fmt.Errorf("load %d records: %w", len(rs), err))
@@ -119,8 +118,12 @@ func (t *tx) load(rs []request) error {
 		return r
 	}
 	for _, r := range rs {
-		if err := t.take(r, next); err != nil {
+		ino, raw, err := t.take(r, next)
+		if err != nil {
 			return t.fail(err)
+		}
+		if raw != "" && !slices.Contains(guessed, ino) {
+			t.e.follow(ino, raw)
 		}
 	}
 	if i != len(answers) {
@@ -129,43 +132,91 @@ func (t *tx) load(rs []request) error {
 	return nil
 }
 
-// take adds one request's answers to the transaction.
-func (t *tx) take(r request, next func() *reply) error {
+// guess gives the inodes that names are going to stand for, as far as the memory has an idea.
+func (t *tx) guess(rs []request) (inodes []meta.Ino) {
+	if t.e.tracker == nil {
+		return nil
+	}
+	m := t.e.memory
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, r := range rs {
+		if r.kind != 'n' {
+			continue
+		}
+		if raw, _ := m.entry(meta.Name{Dir: r.ino, Name: r.name}, false); raw != "" {
+			if e, err := meta.DecodeEntry([]byte(raw)); err == nil {
+				inodes = append(inodes, e.Ino)
+			}
+		}
+	}
+	return inodes
+}
+
+// follow makes the server watch an attribute that a script has read under a name that it found itself: servers up to
+// version 7.0 watch only the keys that a script was called with. Should the attribute have changed in between, that
+// is told like any change.
+func (e *Engine) follow(ino meta.Ino, was string) {
+	l := e.tracker.get()
+	if l == nil {
+		return
+	}
+	e.memory.mu.RLock()
+	_, live := e.memory.attr(ino, true)
+	e.memory.mu.RUnlock()
+	if live {
+		return
+	}
+	l.post(func(answers []reply) {
+		if answers[0].wrongString() {
+			return
+		}
+		raw := answers[0].text
+		e.memory.learn(l.era, func(l learner) { l.attr(ino, raw) })
+		if raw != was {
+			e.tracker.changed(meta.Notice{Ino: ino})
+		}
+	}, []string{"GET", e.keys.attr(ino)})
+}
+
+// take adds one request's answers to the transaction. It gives the attribute to which a name has led.
+func (t *tx) take(r request, next func() *reply) (ino meta.Ino, raw string, err error) {
 	answer := next()
 	if r.kind == 'c' {
 		list, err := answer.strings()
 		if err != nil {
-			return fmt.Errorf("load %s: %w", t.key(r), err)
+			return 0, "", fmt.Errorf("load %s: %w", t.key(r), err)
 		}
-		raw := strings.Join(list, "")
-		t.add(&read{ref: ref{kindList, t.key(r), ""}, ok: raw != "", raw: raw})
-		return nil
+		chunk := strings.Join(list, "")
+		t.add(&read{ref: ref{kindList, t.key(r), ""}, ok: chunk != "", raw: chunk})
+		return 0, "", nil
 	}
-	raw, err := answer.string()
+	value, err := answer.string()
 	if err != nil {
-		return fmt.Errorf("load %s %s: %w", t.key(r), r.name, err)
+		return 0, "", fmt.Errorf("load %s %s: %w", t.key(r), r.name, err)
 	}
 	if r.kind == 'a' {
-		t.add(t.attrRead(r.ino, raw, false))
-		return nil
+		t.add(t.attrRead(r.ino, value, false))
+		return 0, "", nil
 	}
-	t.add(t.entryRead(r.ino, r.name, raw, false))
+	t.add(t.entryRead(r.ino, r.name, value, false))
 	if r.kind == 'e' {
-		return nil
+		return 0, "", nil
 	}
-	attr, err := next().string()
-	if err != nil {
-		return fmt.Errorf("load inode of %s in %s: %w", r.name, t.key(r), err)
+	if raw, err = next().string(); err != nil {
+		return 0, "", fmt.Errorf("load inode of %s in %s: %w", r.name, t.key(r), err)
 	}
-	if e, err := meta.DecodeEntry([]byte(raw)); err == nil { // else Entry tells the reader
-		t.add(t.attrRead(e.Ino, attr, false))
+	e, bad := meta.DecodeEntry([]byte(value))
+	if bad != nil { // Entry tells the reader
+		return 0, "", nil
 	}
-	return nil
+	t.add(t.attrRead(e.Ino, raw, false))
+	return e.Ino, raw, nil
 }
 
 // answers takes the records that answer requests. What is not as it should be is left to the reader of the
 // transaction to tell.
-func (l learner) answers(rs []request, answers []reply) {
+func (l learner) answers(rs []request, guessed []meta.Ino, answers []reply) {
 	for _, r := range rs {
 		if len(answers) == 0 {
 			return
@@ -186,14 +237,19 @@ func (l learner) answers(rs []request, answers []reply) {
 		}
 		attr, wrong := answers[0].text, answers[0].wrongString()
 		answers = answers[1:]
-		if e, bad := meta.DecodeEntry([]byte(raw)); bad == nil && !err && !wrong {
+		switch e, bad := meta.DecodeEntry([]byte(raw)); {
+		case bad != nil || err || wrong:
+		case slices.Contains(guessed, e.Ino):
 			l.attr(e.Ino, attr)
+		default:
+			l.hint(e.Ino, attr)
 		}
 	}
 }
 
 // ask sends requests as the cheapest command that answers all of them at one moment.
-func (t *tx) ask(rs []request, then learn) ([]reply, error) {
+// guessed are inodes that answers may lead to.
+func (t *tx) ask(rs []request, guessed []meta.Ino, then learn) ([]reply, error) {
 	only := rs[0].kind
 	for _, r := range rs {
 		if r.kind != only {
@@ -223,6 +279,9 @@ func (t *tx) ask(rs []request, then learn) ([]reply, error) {
 		}
 	}
 	args[0], args[1] = t.e.keys.global("i"), kinds.String()
+	for _, ino := range guessed {
+		keys = append(keys, t.e.keys.attr(ino))
+	}
 	s := t.e.loader
 	out, err := t.array(then, s.bySum(keys, args)...)
 	if code(err) == "NOSCRIPT" {

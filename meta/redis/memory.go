@@ -131,6 +131,14 @@ func (l learner) attr(ino meta.Ino, raw string) {
 	m.attrs[ino] = attrRecord{raw, l.era}
 }
 
+// hint takes an attribute that the server does not watch yet. One that is live is not older.
+func (l learner) hint(ino meta.Ino, raw string) {
+	if _, live := l.m.attr(ino, true); !live {
+		l.era = 0
+		l.attr(ino, raw)
+	}
+}
+
 // entry takes an entry; raw is "" for a name that is not there.
 func (l learner) entry(n meta.Name, raw string) {
 	d := l.dir(n.Dir)
