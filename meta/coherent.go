@@ -16,26 +16,28 @@ type Coherent interface {
 	Coherent() bool
 }
 
-// Notice says what may be different from what was read before. Changes that this client makes are told only when
-// their context is not that of a request, see WithRequest, or has ended before them.
+// Notice says what may be different from what was read before.
 type Notice struct {
 	All  bool   // anything: what happens is not told, or was not told for a time and is told again from now on
 	Ino  Ino    // the attribute of this inode
 	Dir  Ino    // an entry of this directory
 	Name string // with Dir: which one; "" for any of them
+	// Asked marks a change that a request of this client has made and waits for, see WithRequest: whoever asked
+	// for it knows.
+	Asked bool
 }
 
-// RequestKey is the key of the value by which a context says that whoever asked for a change knows of it without
-// being told, as the kernel does of its own requests. Any value but nil will do.
+// RequestKey is the key of the value by which a context says that it is of a request of somebody who keeps what it
+// is told, as the kernel does, and so knows of the changes that it asks for. Any value but nil will do.
 type RequestKey struct{}
 
-// WithRequest marks a context as that of a request whose changes need not be told.
+// WithRequest marks a context as that of such a request.
 func WithRequest(ctx context.Context) context.Context {
 	return context.WithValue(ctx, RequestKey{}, true)
 }
 
-// ByRequest says whether a context is that of a request.
-func ByRequest(ctx context.Context) bool { return ctx.Value(RequestKey{}) != nil }
+// ByRequest says whether a context is that of such a request, which still waits.
+func ByRequest(ctx context.Context) bool { return ctx.Value(RequestKey{}) != nil && ctx.Err() == nil }
 
 // Coherent gives the part of the database that tells of changes, nil if it has none.
 func (v *Volume) Coherent() Coherent {

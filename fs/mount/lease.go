@@ -93,6 +93,9 @@ func (l *leases) heard(n meta.Notice) {
 	default:
 		l.mark(n.Ino).Store(number)
 	}
+	if n.Asked {
+		return // the kernel knows; but what it had asked for before may be older
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -143,7 +146,8 @@ func (l *leases) fresh(t ticket, ino meta.Ino) bool {
 
 // lasting says whether a file's attribute changes only with a change that is told.
 func (l *leases) lasting(ino meta.Ino, a *meta.Attr) bool {
-	return !ino.IsTrash() && a.Parent <= meta.TrashIno && a.Type.Valid() &&
+	// What stands in for an attribute that cannot be read has no times.
+	return !ino.IsTrash() && a.Parent <= meta.TrashIno && a.Ctime != (meta.Time{}) &&
 		(a.Type != meta.TypeFile || l.Published(ino))
 }
 

@@ -29,6 +29,8 @@ type Options struct {
 	NoTracking bool
 	// OnTrip is called before every round trip with the number of its commands; nil: not called.
 	OnTrip func(commands int)
+
+	lookEvery time.Duration // see lookEvery; tests want less
 }
 
 const (
@@ -46,6 +48,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.lookEvery == 0 {
+		o.lookEvery = lookEvery
 	}
 	if o.Hints == 0 {
 		o.Hints = defaultHints

@@ -80,7 +80,8 @@ const (
 	idleAfter = 2 * time.Millisecond
 )
 
-// source is the connection for reading. A deadline that cuts a caller short takes effect between answers only.
+// source is the connection for reading. A deadline that cuts a caller short takes effect between answers only: one
+// that has begun to arrive is soon complete, or the tracker ends the link.
 type source struct {
 	net.Conn
 	between bool

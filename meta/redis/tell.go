@@ -33,7 +33,7 @@ func (t *tx) watchAgain(args []string) []string {
 	return args
 }
 
-// tell gives the memory what is stored now, and the listener what nobody has asked for. It may be called when the
+// tell gives the memory what is stored now, and tells the listener of it. It may be called when the
 // transaction has ended.
 func (t *tx) tell(era uint64, answers []reply) {
 	list := answers[0].list
@@ -71,8 +71,7 @@ func (t *tx) tell(era uint64, answers []reply) {
 			l.size(dir, next().n)
 		}
 	})
-	// A request that has ended did not wait for its change.
-	if t.e.tracker != nil && (!meta.ByRequest(t.ctx) || t.ctx.Err() != nil) {
+	if t.e.tracker != nil {
 		t.e.tracker.changed(t.changes()...)
 	}
 }
@@ -105,11 +104,12 @@ func (t *tx) unaccounted() []string {
 // changes lists what the transaction has changed.
 func (t *tx) changes() []meta.Notice {
 	cs := make([]meta.Notice, len(t.effects))
+	asked := meta.ByRequest(t.ctx)
 	for i, f := range t.effects {
 		if f.kind == 'e' {
-			cs[i] = meta.Notice{Dir: f.ino, Name: f.name}
+			cs[i] = meta.Notice{Dir: f.ino, Name: f.name, Asked: asked}
 		} else {
-			cs[i] = meta.Notice{Ino: f.ino}
+			cs[i] = meta.Notice{Ino: f.ino, Asked: asked}
 		}
 	}
 	return cs

@@ -23,6 +23,7 @@ type tracker struct {
 	dial    func(ctx context.Context) (net.Conn, error)
 	setUp   [][]string // the first commands on a connection
 	timeout time.Duration
+	every   time.Duration // between looks
 	memory  *memory
 	keys    keys
 	log     *slog.Logger
@@ -47,10 +48,11 @@ type tracked struct {
 }
 
 const (
-	pingInterval = time.Second
-	// maxSilence is how long the server may leave a PING without an answer while what is remembered still counts
-	// as true. It bounds how old an answer from memory can be when the network drops everything.
-	maxSilence = 3 * time.Second
+	// lookEvery is how often the server is asked for a sign of life, and maxSilence, in these, how long it may take
+	// to answer while what is remembered still counts as true. Together they bound how old an answer from memory
+	// can be when the network drops everything.
+	lookEvery  = time.Second
+	maxSilence = 2
 	// freeKeys is how many more keys the server must be able to remember. When it remembers too many, it gives up
 	// arbitrary ones, and does not tell a connection whose own command made it do that, because of NOLOOP. So
 	// the link is given up well before, half of the server's default, which cannot fill up between two looks.
@@ -72,7 +74,7 @@ func newTracker(ctx context.Context, t target, o Options, m *memory, k keys) (*t
 		dial: func(ctx context.Context) (net.Conn, error) {
 			return t.dial(ctx, o, func(net.Conn) {})
 		},
-		setUp: t.trackingCommands(), timeout: o.Timeout, memory: m, keys: k, log: o.Logger,
+		setUp: t.trackingCommands(), timeout: o.Timeout, every: o.lookEvery, memory: m, keys: k, log: o.Logger,
 	}
 	l, err := tr.connect(ctx, 1, o.DialTimeout)
 	if errors.Is(err, errNoTracking) || ctx.Err() != nil {
@@ -223,7 +225,7 @@ func (t *tracker) run(ctx context.Context, l *tracked, err error, timeout time.D
 
 // watch waits for the end of a link, and ends it when the server does not answer.
 func (t *tracker) watch(ctx context.Context, l *tracked) error {
-	tick := time.NewTicker(min(pingInterval, max(t.timeout/2, time.Millisecond)))
+	tick := time.NewTicker(min(t.every, max(t.timeout/2, time.Millisecond)))
 	defer tick.Stop()
 	silent := false
 	for {
@@ -255,7 +257,7 @@ func (t *tracker) watch(ctx context.Context, l *tracked) error {
 
 // look asks for a sign of life, and whether the server still has room to remember keys.
 func (t *tracker) look(ctx context.Context, l *tracked) (alive bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, maxSilence-pingInterval)
+	ctx, cancel := context.WithTimeout(ctx, maxSilence*t.every)
 	defer cancel()
 	answers, err := l.do(ctx, nil, roomCommands()...)
 	if err != nil {

@@ -209,6 +209,13 @@ func TestWhoIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	told.wait(meta.Notice{Ino: 1, Asked: true})
+	told.none(e)
+	ended, end := context.WithCancel(asked)
+	err = e.Update(ended, meta.Want{}, func(tx meta.Tx) error { tx.SetAttr(2, &dirAttr); end(); return nil })
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
 	told.none(e)
 	withDir(t, e, 1)
 	told.wait(meta.Notice{Ino: 1})
