@@ -25,9 +25,15 @@ func lookUp(e *Engine, n meta.Name) error {
 	})
 }
 
-// BenchmarkEngine measures the usual trips; run with -cpu 1,8 for the number of goroutines.
+// BenchmarkEngine measures the usual operations, on a server that tells of changes and on one that does not; run with
+// -cpu 1,8 for the number of goroutines.
 func BenchmarkEngine(b *testing.B) {
-	e := open(b, start(b).empty(), Options{})
+	b.Run("told", func(b *testing.B) { benchmarkEngine(b, Options{}) })
+	b.Run("untold", func(b *testing.B) { benchmarkEngine(b, Options{NoTracking: true}) })
+}
+
+func benchmarkEngine(b *testing.B, o Options) {
+	e := open(b, start(b).empty(), o)
 	withDir(b, e, 1)
 	name := meta.Name{Dir: 1, Name: "known"}
 	update(b, e, createWant(1, name.Name), func(tx meta.Tx) error { return create(tx, 1, name.Name, 2) })
