@@ -42,8 +42,9 @@ $(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
 $(TOOLS)/versitygw: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o '$(CURDIR)/$@' github.com/versity/versitygw/cmd/versitygw
 
-test-deps: setup tools ## the servers that the tests start by themselves
-	scripts/need.sh redis-server:redis-server initdb:postgresql mariadbd:mariadb-server etcd:etcd-server
+test-deps: setup tools ## the servers that the tests start by themselves, and the programs that they run in a mount
+	scripts/need.sh redis-server:redis-server initdb:postgresql mariadbd:mariadb-server etcd:etcd-server \
+		git:git rsync:rsync sqlite3:sqlite3 make:make flock:util-linux
 
 test: test-deps lint ## everything: lint, all tests, and the shared rooms again under the race detector
 	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 30m ./...

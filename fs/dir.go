@@ -55,6 +55,9 @@ const dots = 2
 func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntry) bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if off == 0 {
+		d.fs.accessed(ctx, d.ino)
+	}
 	if off == 0 || off < d.start {
 		d.rewind()
 	}
@@ -134,8 +137,8 @@ func (d *Dir) next(ctx context.Context, plus bool) error {
 	if !first || !d.end {
 		page = d.fresh(page)
 	}
-	if first && d.fs.reserved(d.ino, trashName) && !d.fs.opt.HideTrash && d.fs.vol.Format().TrashDays > 0 {
-		page = append(page, meta.Dirent{Name: trashName, Entry: meta.Entry{Type: meta.TypeDirectory, Ino: meta.TrashIno}})
+	if first {
+		page = append(page, d.fs.listed(d.ino)...)
 	}
 	d.start += uint64(len(d.all))
 	d.all = page

@@ -30,6 +30,7 @@ type file struct {
 	pending []*slice          // slices that are not published, in the order in which they were begun
 	byID    map[uint64]*slice // the same by number
 	end     uint64            // largest end of a pending slice
+	written meta.Time         // of the last write
 	writes  uint64            // number of writes so far
 	flushes *flush            // the flush under way
 	lost    error             // writes that were refused since the last flush that somebody waited for
@@ -71,10 +72,10 @@ func (f *file) observe(a meta.Attr, stamp uint64) meta.Attr {
 
 // overlay adds to an attribute what this mount has written and not published. f.mu is held.
 func (f *file) overlay(a meta.Attr) meta.Attr {
-	if n := len(f.pending); n > 0 {
+	if len(f.pending) > 0 {
 		a.Length = max(a.Length, f.end)
-		a.Mtime = f.pending[n-1].mtime
-		a.Ctime = a.Mtime
+		a.Mtime = f.written
+		a.Ctime = f.written
 	}
 	return a
 }

@@ -43,7 +43,10 @@ type Options struct {
 	Stall        time.Duration // longest wait of a write for memory; 0 means 5 min
 	OpenInodes   int           // closed inodes whose chunk lists are remembered; 0 means 10,000
 	Root         meta.Ino      // inode that is the root of the mount (--subdir); 0 means the volume's root
-	HideTrash    bool          // do not show .trash in listings of the root
+
+	Virtual        *Virtual // files of the root that no volume stores; nil: there are none
+	PrefixInternal bool     // the special names in the root are .jfs.trash, .jfs.config, ... instead of .trash, .config, ...
+	HideInternal   bool     // do not show the special names in listings of the root; they can be used nevertheless
 
 	Now func() time.Time // nil: time.Now
 }
@@ -62,6 +65,9 @@ type FS struct {
 	opt Options
 	log *slog.Logger
 	now func() time.Time
+
+	prefix  string    // of the special names
+	started time.Time // of the virtual files
 
 	blockSize uint32
 
@@ -113,6 +119,10 @@ func New(v *meta.Volume, opt Options) *FS {
 		vol: v, opt: opt, log: opt.Log, now: opt.Now, blockSize: format.BlockBytes(),
 		files: map[meta.Ino]*file{}, idle: list.New(), dirty: map[*file]struct{}{},
 		kick: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	f.prefix, f.started = plainPrefix, f.now()
+	if opt.PrefixInternal {
+		f.prefix = jfsPrefix
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	opt.Pool.OnPressure(func() {

@@ -34,6 +34,7 @@ type rig struct {
 	objects object.Store
 
 	maxDeletes int
+	atime      meta.AtimeMode
 }
 
 func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
@@ -69,7 +70,7 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
 	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
-	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
+	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
 		var keys []block.Key
 		for i := range block.Count(size, testBlock) {
 			keys = append(keys, block.KeyAt(id, size, i, testBlock))
@@ -272,6 +273,70 @@ func TestSequentialCost(t *testing.T) {
 		t.Errorf("records %+v, %v", records, err)
 	}
 	h.Release(t.Context())
+}
+
+// TestRandomWriteCost: scattered small writes are few objects and one commit, and what was written twice is stored
+// once.
+func TestRandomWriteCost(t *testing.T) {
+	var counts *faulty.Store
+	r := newRig(t, func(s object.Store) object.Store { counts = faulty.New(s); return counts })
+	f := r.mount(0)
+	h := create(t, f, "f")
+	rnd := rand.New(rand.NewPCG(1, 1))
+	model := make([]byte, 8<<20)
+	page := make([]byte, 4096)
+	distinct := map[int]bool{}
+	for range 1024 {
+		off := rnd.IntN(len(model)/len(page)) * len(page)
+		for i := range page {
+			page[i] = byte(rnd.Uint32())
+		}
+		distinct[off] = true
+		write(t, h, off, page)
+		copy(model[off:], page)
+	}
+	flushed(t, h)
+	bytes := len(distinct) * len(page)
+	if n, want := counts.Calls(faulty.Put), (bytes+testBlock-1)/testBlock; n != want {
+		t.Errorf("%d PUTs for %d distinct pages, want %d", n, len(distinct), want)
+	}
+	records, err := f.vol.Chunk(t.Context(), h.Ino(), 0)
+	if err != nil || len(records) > len(distinct) {
+		t.Errorf("%d records for %d distinct pages, %v", len(records), len(distinct), err)
+	}
+	for _, s := range records {
+		if s.ID != records[0].ID || int(s.Size) != bytes {
+			t.Fatalf("record %+v, want all of one slice of %d bytes", s, bytes)
+		}
+	}
+	a, err := f.GetAttr(t.Context(), h.Ino())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, _ := open(t, r.mount(0), "f", syscall.O_RDONLY)
+	wantBytes(t, g, 0, model[:a.Length])
+	wantBytes(t, h, 0, model[:a.Length])
+	g.Release(t.Context())
+	h.Release(t.Context())
+
+	// With the last reference the objects go.
+	if err := f.Unlink(t.Context(), meta.Root, meta.RootIno, "f"); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		left, _, err := r.objects.List(t.Context(), "", "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("objects left: %v", left)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // TestStoreFails: a failed upload is told to whoever waits, and the data is written when the store is back.

@@ -17,6 +17,7 @@ type Handle struct {
 	fs    *FS
 	file  *file
 	flags int
+	found meta.Attr
 
 	mu       sync.Mutex // guards detector and keys
 	detector *prefetch.Detector
@@ -40,13 +41,16 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 	case a.Type != meta.TypeFile:
 		err = posix.EPERM
 	}
-	fl.observe(a, stamp)
+	h.found = fl.observe(a, stamp)
 	if err == nil && flags&syscall.O_TRUNC != 0 {
 		_, err = fl.truncate(ctx, who, 0, true)
 	}
 	if err != nil {
 		h.Release(ctx)
 		return nil, false, err
+	}
+	if h.Readable() && flags&syscall.O_NOATIME == 0 {
+		fl.accessed(ctx)
 	}
 	return h, fl.opened(&a), nil
 }
@@ -70,6 +74,9 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 			return Inode{}, nil, err
 		}
 		h, _, err := f.Open(ctx, who, node.Ino, flags)
+		if err == nil {
+			node.Attr = h.found
+		}
 		return node, h, err
 	}
 	if err != nil {
@@ -78,7 +85,9 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	fl := f.get(node.Ino)
 	f.vol.Retain(node.Ino)
 	fl.made(&node.Attr)
-	return node, f.handle(fl, flags), nil
+	h := f.handle(fl, flags)
+	h.found = node.Attr
+	return node, h, nil
 }
 
 func (f *FS) handle(fl *file, flags int) *Handle {
@@ -90,13 +99,23 @@ func (f *FS) handle(fl *file, flags int) *Handle {
 // Ino is the inode that is open.
 func (h *Handle) Ino() meta.Ino { return h.file.ino }
 
+// Readable says whether the handle was opened for reading.
+func (h *Handle) Readable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_WRONLY }
+
+// Found is the attribute of the file that the open has found, before O_TRUNC.
+func (h *Handle) Found() meta.Attr { return h.found }
+
 // Writable says whether the handle was opened for writing.
 func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_RDONLY }
 
 // Read fills dst with the bytes from off on; it gives less only at the end of the file.
 func (h *Handle) Read(ctx context.Context, off uint64, dst []byte) (int, error) {
 	h.readAhead(off, len(dst))
-	return h.file.read(ctx, off, dst)
+	n, err := h.file.read(ctx, off, dst)
+	if n > 0 && h.flags&syscall.O_NOATIME == 0 {
+		h.file.accessed(ctx)
+	}
+	return n, err
 }
 
 // readAhead asks for the blocks that the reader is going to want.
@@ -129,7 +148,13 @@ func (h *Handle) Write(ctx context.Context, off uint64, src []byte) (int, error)
 }
 
 // Flush is close(2) of a descriptor: when it returns without an error, what was written is stored and published.
-func (h *Handle) Flush(ctx context.Context) error { return h.file.flush(ctx) }
+// A handle for reading has nothing to say about what others write.
+func (h *Handle) Flush(ctx context.Context) error {
+	if !h.Writable() {
+		return nil
+	}
+	return h.file.flush(ctx)
+}
 
 // Fsync is fsync(2).
 func (h *Handle) Fsync(ctx context.Context) error { return h.file.flush(ctx) }

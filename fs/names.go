@@ -14,14 +14,6 @@ type Inode struct {
 	Attr meta.Attr
 }
 
-// trashName is the name under which the trash is reached in the root of the volume.
-const trashName = ".trash"
-
-// reserved says whether a name in a directory belongs to the file system itself.
-func (f *FS) reserved(dir meta.Ino, name string) bool {
-	return dir == meta.RootIno && f.opt.Root == meta.RootIno && name == trashName
-}
-
 // Lookup finds a name in a directory.
 func (f *FS) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name string) (Inode, error) {
 	switch {
@@ -33,8 +25,9 @@ func (f *FS) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 			return Inode{}, err
 		}
 		return f.inode(ctx, a.Parent)
-	case f.reserved(dir, name):
-		return f.inode(ctx, meta.TrashIno)
+	}
+	if ino, ok := f.special(dir, name); ok {
+		return f.inode(ctx, ino)
 	}
 	ino, a, err := f.vol.Lookup(ctx, who, dir, name)
 	if err != nil {
@@ -89,6 +82,9 @@ func (f *FS) local(ino meta.Ino, a meta.Attr) meta.Attr {
 
 // GetAttr gives the attribute of an inode, with what this mount has written to it.
 func (f *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Attr, error) {
+	if IsVirtual(ino) {
+		return f.virtualAttr(ino), nil
+	}
 	fl := f.peek(ino)
 	var stamp uint64
 	if fl != nil {
@@ -109,6 +105,9 @@ type SetAttr struct {
 
 // SetAttr changes attributes; h is the handle through which the change comes, nil if by name.
 func (f *FS) SetAttr(ctx context.Context, who meta.Cred, ino meta.Ino, s SetAttr, h *Handle) (meta.Attr, error) {
+	if IsVirtual(ino) {
+		return f.setVirtual(ino, s)
+	}
 	var a meta.Attr
 	var err error
 	if s.Size != nil {
@@ -153,7 +152,7 @@ func (f *FS) Mknod(ctx context.Context, who meta.Cred, dir meta.Ino, name string
 
 // Link makes another name for an inode.
 func (f *FS) Link(ctx context.Context, who meta.Cred, ino, dir meta.Ino, name string) (meta.Attr, error) {
-	if f.reserved(dir, name) {
+	if f.reserved(dir, name) || IsVirtual(ino) {
 		return meta.Attr{}, posix.EPERM
 	}
 	a, err := f.vol.Link(ctx, who, ino, dir, name)
@@ -189,33 +188,52 @@ func (f *FS) Rename(ctx context.Context, who meta.Cred, from, to meta.Name, flag
 
 // Readlink gives the target of a symlink.
 func (f *FS) Readlink(ctx context.Context, ino meta.Ino) (string, error) {
-	return f.vol.Readlink(ctx, ino)
+	target, err := f.vol.Readlink(ctx, ino)
+	if err == nil {
+		f.accessed(ctx, ino)
+	}
+	return target, err
 }
 
 // Access checks permission bits.
 func (f *FS) Access(ctx context.Context, who meta.Cred, ino meta.Ino, mask uint16) error {
+	if IsVirtual(ino) {
+		return f.mayUse(who, ino, mask)
+	}
 	return f.vol.Access(ctx, who, ino, mask)
 }
 
 // StatFS gives the size and use of the volume.
-func (f *FS) StatFS(context.Context) meta.Space { return f.vol.StatFS() }
+func (f *FS) StatFS(ctx context.Context) meta.Space { return f.vol.StatFS(ctx, f.Root()) }
 
 // GetXattr gives the value of an extended attribute.
 func (f *FS) GetXattr(ctx context.Context, ino meta.Ino, name string) ([]byte, error) {
+	if IsVirtual(ino) {
+		return nil, posix.ENODATA
+	}
 	return f.vol.GetXattr(ctx, ino, name)
 }
 
 // SetXattr sets an extended attribute.
-func (f *FS) SetXattr(ctx context.Context, ino meta.Ino, name string, value []byte, flags uint32) error {
-	return f.vol.SetXattr(ctx, ino, name, value, flags)
+func (f *FS) SetXattr(ctx context.Context, who meta.Cred, ino meta.Ino, name string, value []byte, flags uint32) error {
+	if IsVirtual(ino) {
+		return posix.EPERM
+	}
+	return f.vol.SetXattr(ctx, who, ino, name, value, flags)
 }
 
 // ListXattr gives the names of the extended attributes.
 func (f *FS) ListXattr(ctx context.Context, ino meta.Ino) ([]string, error) {
+	if IsVirtual(ino) {
+		return nil, nil
+	}
 	return f.vol.ListXattr(ctx, ino)
 }
 
 // RemoveXattr removes an extended attribute.
-func (f *FS) RemoveXattr(ctx context.Context, ino meta.Ino, name string) error {
-	return f.vol.RemoveXattr(ctx, ino, name)
+func (f *FS) RemoveXattr(ctx context.Context, who meta.Cred, ino meta.Ino, name string) error {
+	if IsVirtual(ino) {
+		return posix.EPERM
+	}
+	return f.vol.RemoveXattr(ctx, who, ino, name)
 }

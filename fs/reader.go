@@ -117,14 +117,16 @@ func (f *file) seen(index uint32) []meta.Slice {
 	view := f.views[index]
 	copied := false
 	for _, s := range f.pending {
-		if s.index != index {
-			continue
+		for _, w := range s.written() {
+			if w.Index != index {
+				continue
+			}
+			if !copied {
+				view = append([]meta.Slice(nil), view...)
+				copied = true
+			}
+			view = append(view, w.Slice)
 		}
-		if !copied {
-			view = append([]meta.Slice(nil), view...)
-			copied = true
-		}
-		view = append(view, s.record())
 	}
 	if copied {
 		view = meta.View(view)

@@ -25,6 +25,8 @@ type slice struct {
 	mtime  meta.Time // of the last write
 	born   time.Time // of the first
 
+	packed []meta.Written // the records of a pack; a slice that is none has one, which pos, index and len give
+
 	uploads sync.WaitGroup // blocks on their way
 	err     error          // of an upload since the last flush
 }
@@ -94,6 +96,7 @@ func (f *file) write(ctx context.Context, off uint64, src []byte, atEnd bool) er
 		}
 		s.put(f.fs, pos-s.pos, src[:n])
 		s.mtime = meta.TimeOf(f.fs.now())
+		f.written = s.mtime
 		sealed = f.seal(s, sealed, false)
 		off += uint64(n)
 		src = src[n:]
@@ -115,6 +118,9 @@ func (f *file) sliceFor(ctx context.Context, index, pos, n uint32) (*slice, erro
 	tried := 0
 	for i := len(f.pending) - 1; i >= 0 && tried < nearSlices; i-- {
 		s := f.pending[i]
+		if s.packed != nil {
+			break // it is frozen, and so is what is older
+		}
 		if s.index != index {
 			continue
 		}
@@ -242,7 +248,7 @@ type flush struct {
 	err  error
 }
 
-// commitMost bounds the slices that one transaction publishes.
+// commitMost is how many records one transaction publishes if they are not those of one pack.
 const commitMost = 1000
 
 // flush returns when everything that was written before it is stored and published. When ctx ends first the work
@@ -291,10 +297,13 @@ func (f *file) startFlush() *flush {
 	op := &flush{upto: f.writes, done: make(chan struct{})}
 	f.flushes = op
 	var out []outgoing
-	batch := f.pending[:len(f.pending):len(f.pending)]
-	for _, s := range batch {
+	for _, s := range f.pending {
 		s.frozen = true
 		s.err = nil
+	}
+	f.pending = f.pack(f.pending, func() (uint64, error) { return f.fs.vol.NewSlice(f.fs.ctx) })
+	batch := f.pending[:len(f.pending):len(f.pending)]
+	for _, s := range batch {
 		out = f.seal(s, out, true)
 	}
 	f.fs.work.Go(func() { f.run(op, batch, out) })
@@ -309,9 +318,13 @@ func (f *file) run(op *flush, batch []*slice, out []outgoing) {
 	}
 	op.err = f.uploadError(batch)
 	for op.err == nil && len(batch) > 0 {
-		part := batch[:min(len(batch), commitMost)]
-		op.err = f.publish(part)
-		batch = batch[len(part):]
+		n, records := 0, 0
+		for n < len(batch) && (n == 0 || records+len(batch[n].packed) < commitMost) {
+			records += max(len(batch[n].packed), 1)
+			n++
+		}
+		op.err = f.publish(batch[:n])
+		batch = batch[n:]
 	}
 	f.mu.Lock()
 	f.flushes = nil
@@ -343,8 +356,10 @@ func (f *file) publish(batch []*slice) error {
 	f.mu.RLock()
 	c := meta.Commit{Again: f.unsure, Slices: make([]meta.Written, 0, len(batch))}
 	for _, s := range batch {
-		c.Slices = append(c.Slices, meta.Written{Index: s.index, Slice: s.record()})
-		c.Mtime = s.mtime
+		c.Slices = append(c.Slices, s.written()...)
+		if s.mtime.Sub(c.Mtime) > 0 {
+			c.Mtime = s.mtime
+		}
 	}
 	f.mu.RUnlock()
 	before, after, err := f.fs.vol.Write(f.fs.ctx, f.ino, c)
@@ -365,7 +380,9 @@ func (f *file) publish(batch []*slice) error {
 	f.pending = append([]*slice(nil), f.pending[len(batch):]...)
 	f.end = 0
 	for _, s := range f.pending {
-		f.end = max(f.end, uint64(s.index)<<meta.ChunkBits+uint64(s.pos)+uint64(s.len))
+		for _, w := range s.written() {
+			f.end = max(f.end, uint64(w.Index)<<meta.ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
+		}
 	}
 	for _, s := range batch {
 		delete(f.byID, s.id)

@@ -56,18 +56,30 @@ func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old,
 		case old.Parent > TrashIno && ino < TrashIno:
 			return posix.EPERM
 		}
-		if a, err = changed(who, old, c, v.time()); err != nil || a == old {
+		if a, err = changed(tx, who, old, c, v.time()); err != nil {
 			return err
+		}
+		if c.Mode != nil {
+			if err := chmodACL(tx, &a); err != nil {
+				return err
+			}
+		}
+		if a == old {
+			return nil
 		}
 		a.Ctime = v.time()
 		tx.SetAttr(ino, &a)
 		return nil
 	})
+	if err == nil && (a.UID != old.UID || a.GID != old.GID) && ino != RootIno && ino != TrashIno {
+		v.chargeOwner(&old, charge(&old).negate())
+		v.chargeOwner(&a, charge(&a))
+	}
 	return old, a, err
 }
 
 // changed applies c to a, or says why who may not.
-func changed(who Cred, a Attr, c Change, now Time) (Attr, error) {
+func changed(r Reader, who Cred, a Attr, c Change, now Time) (Attr, error) {
 	old := a
 	if old.Flags&FlagImmutable != 0 && c.Flags == nil {
 		return a, posix.EPERM
@@ -122,7 +134,7 @@ func changed(who Cred, a Attr, c Change, now Time) (Attr, error) {
 	}{{c.Atime, c.AtimeNow, &a.Atime}, {c.Mtime, c.MtimeNow, &a.Mtime}} {
 		switch {
 		case t.now:
-			if !owner && access(who, &old, MayWrite) != nil {
+			if !owner && access(r, who, &old, MayWrite) != nil {
 				return a, posix.EACCES
 			}
 			*t.at = now
@@ -142,7 +154,7 @@ func (v *Volume) Access(ctx context.Context, who Cred, ino Ino, mask uint16) err
 	if err != nil {
 		return err
 	}
-	return access(who, &a, mask)
+	return v.permitted(ctx, who, &a, mask)
 }
 
 // Readlink gives the target of a symlink.
@@ -174,6 +186,7 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 		return Attr{}, err
 	}
 	var a Attr
+	unnamed := false
 	what := func() string { return fmt.Sprintf("link inode %d to %d/%q", ino, dir, name) }
 	want := Want{Attrs: []Ino{ino}, Perms: []Ino{dir}, Entries: []Name{{dir, name}}}
 	err := v.update(ctx, what, want, func(tx Tx) error {
@@ -200,14 +213,28 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 			return err
 		case taken:
 			return posix.EEXIST
-		case a.Nlink == 0:
+		case a.Nlink == 0 && !v.sess.mayLink(ino):
 			return posix.ENOENT
 		}
-		if a.Parent != 0 {
+		// Nothing more is charged to the owner, but a full quota is to be felt.
+		if err := v.checkOwner(&a, use{inodes: 1}); err != nil {
+			return err
+		}
+		if err := v.checkDir(dir, charge(&a)); err != nil {
+			return err
+		}
+		unnamed = a.Nlink == 0
+		switch {
+		case unnamed:
+			a.Parent = dir
+			tx.DropSustained(v.Sid(), ino)
+		case a.Parent != 0:
 			tx.AddParent(ino, a.Parent, 1)
 			a.Parent = 0
+			fallthrough
+		default:
+			tx.AddParent(ino, dir, 1)
 		}
-		tx.AddParent(ino, dir, 1)
 		a.Nlink++
 		a.Ctime = v.time()
 		tx.SetAttr(ino, &a)
@@ -218,6 +245,9 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 	if err != nil {
 		return Attr{}, err
 	}
-	v.addDirStat(dir, DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1})
+	if unnamed {
+		v.sess.forget(ino)
+	}
+	v.chargeDir(ctx, dir, statOf(&a))
 	return a, nil
 }

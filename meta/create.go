@@ -52,9 +52,6 @@ func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n Ne
 	if n.Type == TypeSymlink && (n.Target == "" || len(n.Target) > MaxSymlink || strings.ContainsRune(n.Target, 0)) {
 		return 0, Attr{}, posix.EINVAL
 	}
-	if err := v.checkRoom(pageSize, 1); err != nil {
-		return 0, Attr{}, err
-	}
 	id, err := v.inodes.take(ctx)
 	if err != nil {
 		return 0, Attr{}, err
@@ -77,6 +74,12 @@ func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n Ne
 			return posix.EEXIST
 		}
 		a = v.newAttr(who, dir, &p, n)
+		if err := inheritACL(tx, &p, n, &a); err != nil {
+			return err
+		}
+		if err := v.checkNew(dir, &a); err != nil {
+			return err
+		}
 		tx.SetAttr(ino, &a)
 		tx.SetEntry(dir, name, Entry{Type: n.Type, Ino: ino})
 		var links int32
@@ -97,12 +100,25 @@ func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n Ne
 		return 0, Attr{}, err
 	}
 	v.usage.add(pageSize, 1)
-	v.addDirStat(dir, DirStat{Space: pageSize, Inodes: 1})
+	v.chargeOwner(&a, charge(&a))
+	if n.Type == TypeDirectory && v.quotas.dirs.Load() > 0 {
+		v.ancestors.add(ino, dir, v.now().Add(ancestorsTTL))
+	}
+	v.chargeDir(ctx, dir, DirStat{Space: pageSize, Inodes: 1})
 	return ino, a, nil
 }
 
 // writableDir reads a directory in which an entry is to be made or removed.
 func writableDir(r Reader, who Cred, dir Ino) (Attr, error) {
+	p, err := trashedDir(r, who, dir)
+	if err == nil && p.Parent > TrashIno { // the directory itself was removed
+		err = posix.ENOENT
+	}
+	return p, err
+}
+
+// trashedDir is writableDir for a directory that may have been moved into the trash.
+func trashedDir(r Reader, who Cred, dir Ino) (Attr, error) {
 	p, ok, err := r.Perm(dir)
 	switch {
 	case err != nil:
@@ -111,10 +127,8 @@ func writableDir(r Reader, who Cred, dir Ino) (Attr, error) {
 		return p, posix.ENOENT
 	case p.Type != TypeDirectory:
 		return p, posix.ENOTDIR
-	case p.Parent > TrashIno: // the directory itself was removed
-		return p, posix.ENOENT
 	}
-	return p, access(who, &p, MayWrite|MayExec)
+	return p, access(r, who, &p, MayWrite|MayExec)
 }
 
 // newAttr is the attribute of a new inode in directory p.

@@ -28,10 +28,24 @@ const (
 	MayRead  uint16 = 4
 )
 
-// access checks the permission bits of a.
-func access(who Cred, a *Attr, mask uint16) error {
+// usesACL says whether a list decides what who may do. A list whose group class has no permission at all gives
+// nobody anything that the other classes do not.
+func usesACL(who Cred, a *Attr) bool {
+	return !who.Checked && who.UID != 0 && who.UID != a.UID && a.AccessACL != 0 && a.Mode&070 != 0
+}
+
+// access checks the permission bits of a, or its access control list, which r gives. r is not needed, and may be
+// nil, where usesACL says no.
+func access(r Reader, who Cred, a *Attr, mask uint16) error {
 	if who.Checked || who.UID == 0 {
 		return nil
+	}
+	if usesACL(who, a) {
+		rule, err := loadACL(r, a.AccessACL)
+		if err == nil && !rule.allows(who, a.UID, a.GID, mask) {
+			err = posix.EACCES
+		}
+		return err
 	}
 	perm := a.Mode & 7
 	switch {

@@ -20,6 +20,9 @@ func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, err
 		records, err = r.Chunk(ino, index)
 		return err
 	})
+	if err == nil {
+		v.compact.read(ChunkID{ino, index}, records)
+	}
 	return records, err
 }
 
@@ -28,6 +31,9 @@ type Written struct {
 	Index uint32 // chunk
 	Slice Slice
 }
+
+// appendMost is how many records are appended to a chunk at a time; engines pass them on as one command.
+const appendMost = 4000
 
 // commitTries bounds how often a commit of unknown outcome is tried again.
 const commitTries = 5
@@ -92,7 +98,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
 		}
 		grown := a.Space() - old.Space()
-		if err := v.checkRoom(grown, 0); err != nil {
+		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
 			return err
 		}
 		a.Mtime, a.Ctime = mtime, v.time()
@@ -100,16 +106,12 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		for i := 0; i < len(ws); {
 			run := i
 			var records []Slice
-			for ; i < len(ws) && ws[i].Index == ws[run].Index; i++ {
+			for ; i < len(ws) && ws[i].Index == ws[run].Index && len(records) < appendMost; i++ {
 				records = append(records, ws[i].Slice)
 			}
 			tx.AppendSlices(ino, ws[run].Index, records)
 		}
-		for _, w := range ws {
-			if w.Slice.ID != 0 {
-				tx.NewRef(w.Slice.ID, w.Slice.Size)
-			}
-		}
+		countRefs(tx, ws)
 		if grown != 0 {
 			tx.AddUsage(grown, 0)
 		}
@@ -119,18 +121,41 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		return Attr{}, Attr{}, err
 	}
 	v.resized(ctx, ino, &old, &a)
+	for _, w := range ws {
+		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
+	}
 	return old, a, nil
+}
+
+// countRefs records the references to new slices, to each as many as there are records of it.
+func countRefs(tx Tx, ws []Written) {
+	refs := make(map[SliceRef]int64, 1)
+	for _, w := range ws {
+		if w.Slice.ID == 0 {
+			continue
+		}
+		ref := SliceRef{w.Slice.ID, w.Slice.Size}
+		if refs[ref]++; refs[ref] == 1 {
+			tx.NewRef(ref.ID, ref.Size)
+		}
+	}
+	for ref, n := range refs {
+		if n > 1 {
+			tx.AddRef(ref.ID, ref.Size, n-1)
+		}
+	}
 }
 
 // resized does what follows a commit that changed the length of a file.
 func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
 	v.usage.add(d.Space, 0)
-	if d == (DirStat{}) {
+	v.chargeOwner(a, use{space: d.Space})
+	if d == (DirStat{}) || a.Nlink == 0 { // an open file without a name is in no directory
 		return
 	}
 	if a.Parent != 0 {
-		v.addDirStat(a.Parent, d)
+		v.chargeDir(ctx, a.Parent, d)
 		return
 	}
 	var parents map[Ino]int64
@@ -139,11 +164,11 @@ func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
 		return err
 	})
 	if err != nil {
-		v.log.Warn("directory statistics miss a change of size", "inode", ino, "err", err)
+		v.log.Warn("directory statistics and quotas miss a change of size", "inode", ino, "err", err)
 		return
 	}
 	for dir, n := range parents {
-		v.addDirStat(dir, DirStat{Length: d.Length * n, Space: d.Space * n})
+		v.chargeDir(ctx, dir, DirStat{Length: d.Length * n, Space: d.Space * n})
 	}
 }
 
@@ -169,7 +194,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		}
 		old = a
 		if !opened {
-			if err := access(who, &a, MayWrite); err != nil {
+			if err := access(tx, who, &a, MayWrite); err != nil {
 				return err
 			}
 		}
@@ -178,7 +203,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		}
 		a.Length = length
 		grown := a.Space() - old.Space()
-		if err := v.checkRoom(grown, 0); err != nil {
+		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
 			return err
 		}
 		if err := zeroRange(tx, ino, min(old.Length, length), max(old.Length, length)); err != nil {

@@ -11,6 +11,10 @@ import (
 
 // dirStats collects the changes of directory statistics between two flushes.
 type dirStats struct {
+	// io is held by a flush, so that after flushStats has returned everything that came before is stored. It is
+	// taken before mu.
+	io sync.Mutex
+
 	mu      sync.Mutex // guards pending
 	pending map[Ino]DirStat
 }
@@ -25,6 +29,9 @@ func (s DirStat) negate() DirStat { return DirStat{-s.Length, -s.Space, -s.Inode
 func (s DirStat) plus(d DirStat) DirStat {
 	return DirStat{s.Length + d.Length, s.Space + d.Space, s.Inodes + d.Inodes}
 }
+
+// statOf is what an entry adds to the statistics of its directory.
+func statOf(a *Attr) DirStat { return DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1} }
 
 func (d *dirStats) init() { d.pending = map[Ino]DirStat{} }
 
@@ -62,6 +69,8 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 // flushStats writes the pending changes. After an error they are lost; a record that went wrong is recounted
 // when it is found negative or missing, or by fsck.
 func (v *Volume) flushStats(ctx context.Context) error {
+	v.stats.io.Lock()
+	defer v.stats.io.Unlock()
 	v.stats.mu.Lock()
 	pending := v.stats.pending
 	v.stats.pending = map[Ino]DirStat{}

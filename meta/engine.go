@@ -24,8 +24,12 @@ type Engine interface {
 	// results anew on every run. When fn fails, nothing is written and its error is returned as it is, and
 	// what fn had read was then true.
 	Update(ctx context.Context, want Want, fn func(Tx) error) error
-	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever.
+	// Reserve takes n numbers from a sequence; the caller owns first … first+n−1, for ever. With n 0 it takes none
+	// and tells the next one.
 	Reserve(ctx context.Context, seq Sequence, n uint64) (first uint64, err error)
+	// Erase removes everything that Init and the transactions have made, of this volume only, the setting last. The
+	// engine is then as on an empty database that Init has not seen.
+	Erase(ctx context.Context) error
 	// Close flushes what is buffered and ends the connection. A second call does nothing.
 	Close() error
 }
@@ -104,6 +108,37 @@ type Reader interface {
 	// Counter is one of the stored job times; 0 when it is not there.
 	Counter(name string) (int64, error)
 
+	// DelayedSlices lists up to limit sets of slices that compactions before the time have replaced and that wait
+	// for the trash to expire. No promise.
+	DelayedSlices(before int64, limit int) ([]Delayed, error)
+	// HasDelayed says whether a set of delayed slices is still there.
+	HasDelayed(d Delayed) (bool, error)
+	// SpareRefs lists up to limit slices whose reference record says what would be true without it, so that
+	// DropRef may remove it while Refs gives 1. SQL has none. No promise.
+	SpareRefs(limit int) ([]SliceRef, error)
+	// Detached lists up to limit roots of clones, made at or before the time, that are not entered into a
+	// directory. No promise.
+	Detached(before int64, limit int) ([]Ino, error)
+	// ScanChunks gives a page of all chunk lists of the volume, about limit of them, as Entries gives pages. No
+	// promise.
+	ScanChunks(cursor string, limit int) (page []ChunkRecord, next string, err error)
+	// ScanNodes gives a page of all inodes of the volume. No promise.
+	ScanNodes(cursor string, limit int) (page []Node, next string, err error)
+
+	// Quota is the quota record of a directory, a user or a group. No promise: use Tx.AddQuotaUsage.
+	Quota(key QuotaKey) (q Quota, ok bool, err error)
+	// Quotas gives all quota records. No promise.
+	Quotas() (map[QuotaKey]Quota, error)
+	// ACL is a stored rule, in the encoding of EncodeACL. Rules never change.
+	ACL(id uint32) (rule []byte, ok bool, err error)
+	// ACLs gives all stored rules. No promise.
+	ACLs() (map[uint32][]byte, error)
+
+	// Flocks gives the BSD locks of an inode.
+	Flocks(ino Ino) (map[LockOwner]FlockType, error)
+	// Plocks gives the POSIX record locks of an inode, by owner and in ascending order of Start.
+	Plocks(ino Ino) (map[LockOwner][]Plock, error)
+
 	// Sessions lists the sessions of all clients, expired ones included. No promise.
 	Sessions() ([]SessionRecord, error)
 	// Session is the record of one session.
@@ -149,6 +184,26 @@ type Tx interface {
 	// DropRef removes the record of a slice whose objects are gone.
 	DropRef(slice uint64, size uint32)
 
+	SetDelayed(d Delayed)
+	DropDelayed(d Delayed)
+	SetDetached(ino Ino, at int64)
+	DropDetached(ino Ino)
+
+	// SetQuota writes limits and usage of a quota record.
+	SetQuota(key QuotaKey, q Quota)
+	// DropQuota removes the record of a directory's, a user's or a group's quota, if there is one.
+	DropQuota(key QuotaKey)
+	// AddACL stores a rule and gives its number, which is never 0. A number may be lost when the transaction
+	// is not committed.
+	AddACL(rule []byte) (id uint32, err error)
+
+	// SetFlock writes the BSD lock of an owner, FlockNone removes it. The locks of the inode must have been read
+	// with Flocks in this transaction.
+	SetFlock(ino Ino, owner LockOwner, typ FlockType)
+	// SetPlocks writes all record locks of an owner, none removes them. The locks of the inode must have been
+	// read with Plocks in this transaction.
+	SetPlocks(ino Ino, owner LockOwner, locks []Plock)
+
 	SetDelFile(f DelFile)
 	DropDelFile(f DelFile)
 
@@ -173,8 +228,9 @@ type Tx interface {
 	AddDirStat(dir Ino, d DirStat)
 	SetDirStat(dir Ino, s DirStat)
 	DropDirStat(dir Ino)
-	// DropDirQuota removes the quota of a directory that goes away, if it has one.
-	DropDirQuota(dir Ino)
+	// AddQuotaUsage adds to the usage of a quota record. Users and groups without a record get one without
+	// limits; a directory without one is passed over.
+	AddQuotaUsage(key QuotaKey, space, inodes int64)
 }
 
 // Dirent is an entry of a directory listing.
@@ -210,3 +266,72 @@ type SessionRecord struct {
 	Expire int64  // unix seconds
 	Info   []byte // JSON of SessionInfo
 }
+
+// Delayed is a set of slices that the compaction into slice ID has replaced, one item per record.
+type Delayed struct {
+	ID     uint64
+	At     int64 // unix seconds
+	Slices []SliceRef
+}
+
+// ChunkRecord is a chunk with its list.
+type ChunkRecord struct {
+	ChunkID
+	Slices []Slice
+}
+
+// Node is an inode with its attribute.
+type Node struct {
+	Ino  Ino
+	Attr Attr
+}
+
+// QuotaKind says what a quota is for.
+type QuotaKind uint8
+
+// The kinds of quotas; the numbers of users and groups are those of the SQL table.
+const (
+	QuotaDir QuotaKind = iota
+	QuotaUser
+	QuotaGroup
+)
+
+// QuotaKey names a quota: ID is an inode, a uid or a gid.
+type QuotaKey struct {
+	Kind QuotaKind
+	ID   uint64
+}
+
+// Quota is a quota record. A limit that is 0 or less is none.
+type Quota struct {
+	MaxSpace, MaxInodes   int64
+	UsedSpace, UsedInodes int64
+}
+
+// LockOwner is who holds a lock: an owner number of the kernel in a session.
+type LockOwner struct{ Sid, Owner uint64 }
+
+// FlockType is the kind of a BSD lock, with the stored letters.
+type FlockType byte
+
+// The kinds of BSD locks.
+const (
+	FlockNone      FlockType = 0
+	FlockShared    FlockType = 'R'
+	FlockExclusive FlockType = 'W'
+)
+
+// Plock is a POSIX record lock of one owner.
+type Plock struct {
+	Type       uint32 // PlockRead or PlockWrite
+	PID        uint32
+	Start, End uint64 // End is inclusive; PlockEOF is to the end of any file
+}
+
+// The kinds of record locks, with the stored numbers.
+const (
+	PlockRead  uint32 = 0
+	PlockWrite uint32 = 1
+
+	PlockEOF uint64 = 1<<63 - 1
+)

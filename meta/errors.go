@@ -7,6 +7,8 @@ var (
 	ErrCorrupt = errors.New("corrupt record")
 	// ErrUnknown: the connection broke while a change was being committed, which may or may not have happened.
 	ErrUnknown = errors.New("outcome of the change is unknown")
+	// ErrNoQuota: there is no such quota.
+	ErrNoQuota = errors.New("no quota is set")
 	// ErrNotFormatted: the database holds no volume.
 	ErrNotFormatted = errors.New("database is not formatted")
 )

@@ -131,8 +131,6 @@ func (f *Format) Usable() error {
 	switch {
 	case f.EncryptKey != "":
 		return fmt.Errorf("volume %s is encrypted, which this version of the client does not support yet", f.Name)
-	case f.EnableACL:
-		return fmt.Errorf("volume %s has POSIX ACLs enabled, which this version of the client does not support yet", f.Name)
 	case f.ChangeLog:
 		return fmt.Errorf("volume %s records a change log, which this version of the client does not support yet: turn it off with config --changelog=false", f.Name)
 	case f.BlockSize < minBlockSize || f.BlockSize > maxBlockSize:
@@ -235,8 +233,38 @@ func (f *Format) marshal() ([]byte, error) {
 	return append(append(bytes.TrimSuffix(b, []byte("\n}")), ',', '\n'), bytes.TrimPrefix(more, []byte("{\n"))...), nil
 }
 
+// ErrSecretRemoved: a secret of the volume was left out by a dump and has to be set again. The format that comes with
+// this error has "removed" in its place and is complete otherwise.
+var ErrSecretRemoved = errors.New("secret was removed by a dump: set it again with config")
+
 // DecodeFormat reads the stored JSON and decrypts the secrets.
 func DecodeFormat(b []byte) (Format, error) {
+	f, err := parseFormat(b)
+	if err != nil || !f.KeyEncrypted {
+		return f, err
+	}
+	return f, f.decrypt()
+}
+
+// DumpSetting gives the stored JSON for a dump: the access to the object store is left out unless keepSecrets is set.
+// What is encrypted stays encrypted.
+func DumpSetting(stored []byte, keepSecrets bool) ([]byte, error) {
+	f, err := parseFormat(stored)
+	if err != nil {
+		return nil, err
+	}
+	if !keepSecrets {
+		for _, s := range []*string{&f.SecretKey, &f.SessionToken} {
+			if *s != "" {
+				*s = removedSecret
+			}
+		}
+	}
+	return f.marshal()
+}
+
+// parseFormat reads the stored JSON and leaves the secrets as they are.
+func parseFormat(b []byte) (Format, error) {
 	var f Format
 	if err := json.Unmarshal(b, &f); err != nil {
 		return f, fmt.Errorf("%w: volume setting: %w", ErrCorrupt, err)
@@ -264,10 +292,7 @@ func DecodeFormat(b []byte) (Format, error) {
 	if f.MetaVersion == 0 {
 		f.MetaVersion = metaVersion
 	}
-	if !f.KeyEncrypted {
-		return f, nil
-	}
-	return f, f.decrypt()
+	return f, nil
 }
 
 func (f *Format) decrypt() error {
@@ -278,12 +303,14 @@ func (f *Format) decrypt() error {
 	if err != nil {
 		return err
 	}
+	var removed error
 	for _, s := range f.secretFields() {
 		switch *s {
 		case "":
 			continue
 		case removedSecret:
-			return fmt.Errorf("a secret of volume %s was removed (by a dump): set it again with config", f.Name)
+			removed = fmt.Errorf("volume %s: %w", f.Name, ErrSecretRemoved)
+			continue
 		}
 		b, err := base64.StdEncoding.DecodeString(*s)
 		if err != nil || len(b) < aead.NonceSize() {
@@ -296,7 +323,7 @@ func (f *Format) decrypt() error {
 		*s = string(plain)
 	}
 	f.KeyEncrypted = false
-	return nil
+	return removed
 }
 
 // fullFormat has every field set, so that its JSON names them all.

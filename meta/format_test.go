@@ -133,7 +133,6 @@ func TestUsable(t *testing.T) {
 		"newer clients":  func(f *Format) { f.MinClientVersion = "9.0.0" },
 		"older clients":  func(f *Format) { f.MaxClientVersion = "1.3.0" },
 		"encrypted":      func(f *Format) { f.EncryptKey = "key" },
-		"ACL":            func(f *Format) { f.EnableACL = true },
 		"change log":     func(f *Format) { f.ChangeLog = true },
 		"block size":     func(f *Format) { f.BlockSize = 0 },
 	} {
@@ -172,5 +171,16 @@ func TestSpace(t *testing.T) {
 	}
 	if s := f.Space(1<<50, 100<<20); s.TotalBytes != 2<<50 || s.FreeInodes != 40<<20 {
 		t.Errorf("a full volume without limits shows %+v", s)
+	}
+}
+
+func TestTurnOnACL(t *testing.T) {
+	for min, want := range map[string]string{"1.1.0-A": "1.2.0-A", "": "1.2.0-A", "1.2.0-A": "1.2.0-A", "1.4.0-A": "1.4.0-A"} {
+		f := NewFormat("vol", "x")
+		f.MinClientVersion = min
+		f.TurnOnACL()
+		if !f.EnableACL || f.MinClientVersion != want || f.Usable() != nil {
+			t.Errorf("from %q: ACL %v, clients from %q on, %v", min, f.EnableACL, f.MinClientVersion, f.Usable())
+		}
 	}
 }

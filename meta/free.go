@@ -25,13 +25,18 @@ const (
 
 func (f *freer) init(v *Volume) {
 	f.v = v
-	if v.opt.FreeSlice == nil || v.opt.MaxDeletes < 0 || v.opt.ReadOnly {
+	if !v.frees() {
 		return
 	}
 	f.queue = make(chan DelFile, freeQueue)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.done.Go(func() { f.run(ctx) })
+}
+
+// frees says whether this client removes data.
+func (v *Volume) frees() bool {
+	return v.opt.FreeSlice != nil && v.opt.MaxDeletes > 0 && !v.opt.ReadOnly
 }
 
 func (f *freer) close() {
@@ -129,44 +134,26 @@ func (v *Volume) dropChunks(ctx context.Context, files []DelFile) (dead []SliceR
 
 // dropLists removes chunk lists and one reference for each of their records.
 func dropLists(tx Tx, chunks []ChunkID) (dead []SliceRef, err error) {
-	drops := map[SliceRef]int64{}
-	var order []SliceRef
+	var list []SliceRef
 	for _, c := range chunks {
 		records, err := tx.Chunk(c.Ino, c.Index)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range records {
-			if s.ID == 0 {
-				continue
+			if s.ID != 0 {
+				list = append(list, SliceRef{s.ID, s.Size})
 			}
-			ref := SliceRef{s.ID, s.Size}
-			if drops[ref] == 0 {
-				order = append(order, ref)
-			}
-			drops[ref]++
 		}
 		tx.DropChunk(c.Ino, c.Index)
 	}
-	if len(order) == 0 {
-		return nil, nil
-	}
-	refs, err := tx.Refs(order)
-	if err != nil {
-		return nil, err
-	}
-	for i, ref := range order {
-		tx.AddRef(ref.ID, ref.Size, -drops[ref])
-		if refs[i] <= drops[ref] {
-			dead = append(dead, ref)
-		}
-	}
-	return dead, nil
+	return dropRefs(tx, list)
 }
 
-// freeSlices removes the objects of slices without a reference, and then their reference records.
+// freeSlices removes the objects of slices without a reference, and then their reference records. A client that does
+// not free data leaves them to others.
 func (v *Volume) freeSlices(ctx context.Context, dead []SliceRef) error {
-	if len(dead) == 0 {
+	if len(dead) == 0 || !v.frees() {
 		return nil
 	}
 	freed := make([]bool, len(dead))

@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"jfs/internal/posix"
 )
@@ -21,10 +22,13 @@ func (v *Volume) Open(ctx context.Context, who Cred, ino Ino, want OpenFor) (Att
 	if v.opt.ReadOnly && (want.Write || want.Append || want.Truncate) {
 		return Attr{}, posix.EROFS
 	}
-	v.retain(ino)
-	a, err := v.GetAttr(ctx, ino)
+	var a Attr
+	err := v.retainWhenSettled(ctx, ino)
 	if err == nil {
-		err = mayOpen(who, &a, want)
+		a, err = v.GetAttr(ctx, ino)
+	}
+	if err == nil {
+		err = v.mayOpen(ctx, who, &a, want)
 	}
 	if err != nil {
 		v.release(ino)
@@ -33,7 +37,7 @@ func (v *Volume) Open(ctx context.Context, who Cred, ino Ino, want OpenFor) (Att
 	return a, nil
 }
 
-func mayOpen(who Cred, a *Attr, want OpenFor) error {
+func (v *Volume) mayOpen(ctx context.Context, who Cred, a *Attr, want OpenFor) error {
 	var mask uint16
 	if want.Read {
 		mask |= MayRead
@@ -44,7 +48,7 @@ func mayOpen(who Cred, a *Attr, want OpenFor) error {
 	if want.Exec {
 		mask |= MayExec
 	}
-	if err := access(who, a, mask); err != nil {
+	if err := v.permitted(ctx, who, a, mask); err != nil {
 		return err
 	}
 	if want.Write || want.Truncate {
@@ -65,6 +69,79 @@ func (v *Volume) retain(ino Ino) {
 	v.openMu.Lock()
 	v.opened[ino]++
 	v.openMu.Unlock()
+}
+
+// retainWhenSettled counts a handle, and waits for a removal of the inode that took it for not open.
+func (v *Volume) retainWhenSettled(ctx context.Context, ino Ino) error {
+	v.openMu.Lock()
+	v.opened[ino]++
+	var settled chan struct{}
+	if r := v.removing[ino]; r != nil {
+		settled = r.done
+	}
+	v.openMu.Unlock()
+	if settled == nil {
+		return nil
+	}
+	select {
+	case <-settled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// removals are the inodes that one operation is about to remove because nobody has them open. An open that comes
+// between that decision and the commit waits for the outcome.
+type removals struct {
+	v    *Volume
+	inos []Ino
+}
+
+// inRemoval counts the operations that are removing an inode.
+type inRemoval struct {
+	count int
+	done  chan struct{} // closed when the count is 0
+}
+
+// claim says whether the inode may go: this client does not have it open. It may be called again for the same
+// operation, with the same answer.
+func (r *removals) claim(ino Ino) bool {
+	if slices.Contains(r.inos, ino) {
+		return true
+	}
+	v := r.v
+	v.openMu.Lock()
+	defer v.openMu.Unlock()
+	if v.opened[ino] > 0 {
+		return false
+	}
+	in := v.removing[ino]
+	if in == nil {
+		in = &inRemoval{done: make(chan struct{})}
+		v.removing[ino] = in
+	}
+	in.count++
+	r.inos = append(r.inos, ino)
+	return true
+}
+
+// end lets those go on who wait to open.
+func (r *removals) end() {
+	if len(r.inos) == 0 {
+		return
+	}
+	v := r.v
+	v.openMu.Lock()
+	defer v.openMu.Unlock()
+	for _, ino := range r.inos {
+		in := v.removing[ino]
+		if in.count--; in.count == 0 {
+			close(in.done)
+			delete(v.removing, ino)
+		}
+	}
+	r.inos = nil
 }
 
 func (v *Volume) isOpen(ino Ino) bool {
@@ -117,6 +194,7 @@ func (v *Volume) dropSustained(ctx context.Context, sid uint64, ino Ino) error {
 	v.sess.forget(ino)
 	if gone {
 		v.usage.add(-a.Space(), -1)
+		v.chargeOwner(&a, charge(&a).negate())
 		v.freer.file(DelFile{Ino: ino, Length: a.Length, Removed: now.Sec})
 	}
 	return nil

@@ -40,7 +40,7 @@ func (v *Volume) Lookup(ctx context.Context, who Cred, dir Ino, name string) (In
 			case p.Type != TypeDirectory:
 				return posix.ENOTDIR
 			}
-			if err := access(who, &p, MayExec); err != nil {
+			if err := access(r, who, &p, MayExec); err != nil {
 				return err
 			}
 		}

@@ -9,14 +9,15 @@ import (
 
 // removal is what a transaction that took a link away has decided, for the work after the commit.
 type removal struct {
-	ino   Ino
-	attr  Attr // as it was
-	stat  DirStat
-	trash Ino  // hourly directory that the entry has moved to; 0: none
-	gone  bool // the inode does not exist any more
-	data  bool // ... and its data waits to be freed
-	kept  bool // the inode lives on without a name until this client closes it
-	at    int64
+	ino     Ino
+	attr    Attr    // as it was
+	stat    DirStat // what left the directory
+	trash   Ino     // hourly directory that took trashed; 0: none
+	trashed DirStat
+	gone    bool // the inode does not exist any more
+	data    bool // ... and its data waits to be freed
+	kept    bool // the inode lives on without a name until this client closes it
+	at      int64
 }
 
 // Unlink removes an entry that is not a directory.
@@ -28,9 +29,16 @@ func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) err
 	if err != nil {
 		return err
 	}
+	return v.unlink(ctx, who, dir, name, trash)
+}
+
+// unlink is Unlink into a directory of the trash, or for good if that is 0.
+func (v *Volume) unlink(ctx context.Context, who Cred, dir Ino, name string, trash Ino) error {
 	var r removal
+	rm := removals{v: v}
+	defer rm.end()
 	want := Want{Perms: []Ino{dir}, Nodes: []Name{{dir, name}}}
-	err = v.update(ctx, func() string { return fmt.Sprintf("unlink %d/%q", dir, name) }, want, func(tx Tx) error {
+	err := v.update(ctx, func() string { return fmt.Sprintf("unlink %d/%q", dir, name) }, want, func(tx Tx) error {
 		r = removal{}
 		_, e, a, exists, err := victim(tx, who, dir, name)
 		if err != nil {
@@ -51,7 +59,7 @@ func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) err
 			r.stat = DirStat{Space: pageSize, Inodes: 1}
 			return nil
 		}
-		r, err = v.dropLink(tx, dir, name, e, a, trash, now)
+		r, err = v.dropLink(tx, &rm, dir, name, e, a, trash, now)
 		return err
 	})
 	if err != nil {
@@ -89,7 +97,7 @@ func victim(tx Tx, who Cred, dir Ino, name string) (p Attr, e Entry, a Attr, exi
 	case !exists:
 		err = posix.ENOENT
 	default:
-		err = access(who, &p, MayWrite|MayExec)
+		err = access(tx, who, &p, MayWrite|MayExec)
 	}
 	if err != nil {
 		return
@@ -111,58 +119,6 @@ func trashName(parent, ino Ino, name string) string {
 	return s[:min(len(s), MaxName)]
 }
 
-// dropLink takes away one link, (dir, name), of an inode that is no directory. The entry itself is removed or
-// replaced by the caller.
-func (v *Volume) dropLink(tx Tx, dir Ino, name string, e Entry, a Attr, trash Ino, now Time) (removal, error) {
-	ino := e.Ino
-	r := removal{ino: ino, attr: a, stat: DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1}, at: now.Sec}
-	if a.Flags&FlagSkipTrash != 0 {
-		trash = 0
-	}
-	if trash != 0 && a.Nlink > 1 {
-		// Another link of the same name and place is in the trash already: one is enough to restore it.
-		_, there, err := tx.Entry(trash, trashName(dir, ino, name))
-		if err != nil {
-			return r, err
-		}
-		if there {
-			trash = 0
-		}
-	}
-	a.Ctime = now
-	if trash != 0 {
-		r.trash = trash
-		if a.Parent != 0 {
-			a.Parent = trash
-		} else {
-			tx.AddParent(ino, trash, 1)
-			tx.AddParent(ino, dir, -1)
-		}
-		tx.SetAttr(ino, &a)
-		tx.SetEntry(trash, trashName(dir, ino, name), e)
-		return r, nil
-	}
-	switch {
-	case a.Nlink > 1:
-		a.Nlink--
-		if a.Parent == 0 {
-			tx.AddParent(ino, dir, -1)
-		}
-		tx.SetAttr(ino, &a)
-	case a.Type == TypeFile && v.isOpen(ino) && v.Sid() != 0:
-		a.Nlink = 0
-		tx.DropXattrs(ino)
-		tx.DropParents(ino)
-		tx.SetAttr(ino, &a)
-		tx.SetSustained(v.Sid(), ino)
-		r.kept = true
-	default:
-		v.dropInode(tx, ino, &a, now)
-		r.gone, r.data = true, a.Type == TypeFile
-	}
-	return r, nil
-}
-
 // dropInode removes an inode without links and leaves its data to be freed.
 func (v *Volume) dropInode(tx Tx, ino Ino, a *Attr, now Time) {
 	tx.DropNode(ino)
@@ -174,15 +130,21 @@ func (v *Volume) dropInode(tx Tx, ino Ino, a *Attr, now Time) {
 
 // removed does what follows the commit of a removal from dir.
 func (v *Volume) removed(ctx context.Context, dir Ino, r removal) {
-	v.addDirStat(dir, r.stat.negate())
+	v.chargeDir(ctx, dir, r.stat.negate())
+	v.settleRemoved(ctx, r)
+}
+
+// settleRemoved is removed without what concerns the directory.
+func (v *Volume) settleRemoved(ctx context.Context, r removal) {
 	if r.trash != 0 {
-		v.addDirStat(r.trash, r.stat)
+		v.addDirStat(r.trash, r.trashed)
 	}
 	if r.gone {
 		v.usage.add(-r.attr.Space(), -1)
+		v.chargeOwner(&r.attr, charge(&r.attr).negate())
 	}
 	if r.kept {
-		v.sess.keep(r.ino)
+		v.sess.keep(r.ino, false)
 		if !v.isOpen(r.ino) { // closed while the change was under way
 			if err := v.dropSustained(context.WithoutCancel(ctx), v.Sid(), r.ino); err != nil {
 				v.log.Warn("remove unlinked file", "inode", r.ino, "err", err)
@@ -209,9 +171,15 @@ func (v *Volume) Rmdir(ctx context.Context, who Cred, dir Ino, name string) erro
 	if err != nil {
 		return err
 	}
+	return v.rmdir(ctx, who, dir, name, trash, false)
+}
+
+// rmdir is Rmdir into a directory of the trash, or for good if that is 0. A directory of a detached tree is not
+// charged to the quotas above it.
+func (v *Volume) rmdir(ctx context.Context, who Cred, dir Ino, name string, trash Ino, detached bool) error {
 	var r removal
 	want := Want{Perms: []Ino{dir}, Nodes: []Name{{dir, name}}}
-	err = v.update(ctx, func() string { return fmt.Sprintf("rmdir %d/%q", dir, name) }, want, func(tx Tx) error {
+	err := v.update(ctx, func() string { return fmt.Sprintf("rmdir %d/%q", dir, name) }, want, func(tx Tx) error {
 		r = removal{stat: DirStat{Space: pageSize, Inodes: 1}}
 		_, e, a, exists, err := victim(tx, who, dir, name)
 		if err != nil {
@@ -237,7 +205,12 @@ func (v *Volume) Rmdir(ctx context.Context, who Cred, dir Ino, name string) erro
 	if err != nil {
 		return err
 	}
-	v.stats.forget(r.ino)
+	v.removedDir(r.ino)
+	if detached {
+		v.addDirStat(dir, r.stat.negate())
+		v.settleRemoved(ctx, r)
+		return nil
+	}
 	v.removed(ctx, dir, r)
 	return nil
 }
@@ -250,9 +223,9 @@ func (v *Volume) dropDir(tx Tx, dir Ino, name string, e Entry, a Attr, trash Ino
 		return r, err
 	}
 	tx.DropDirStat(ino)
-	tx.DropDirQuota(ino)
+	tx.DropQuota(QuotaKey{QuotaDir, uint64(ino)})
 	if trash != 0 && a.Flags&FlagSkipTrash == 0 {
-		r.trash = trash
+		r.trash, r.trashed = trash, r.stat
 		a.Parent = trash
 		a.Ctime = now
 		tx.SetAttr(ino, &a)

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"jfs/internal/posix"
@@ -32,17 +33,33 @@ func (v *Volume) Rename(ctx context.Context, who Cred, from, to Name, flags uint
 	if err != nil {
 		return err
 	}
-	m := move{v: v, who: who, from: from, to: to, exchange: flags == RenameExchange, noReplace: flags == RenameNoReplace, trash: trash}
+	return v.move(ctx, move{who: who, from: from, to: to, exchange: flags == RenameExchange, noReplace: flags == RenameNoReplace, trash: trash})
+}
+
+func (v *Volume) move(ctx context.Context, m move) error {
+	m.v = v
+	m.rm = removals{v: v}
+	defer m.rm.end()
+	from, to := m.from, m.to
 	want := Want{Perms: []Ino{from.Dir, to.Dir}, Nodes: []Name{from, to}}
 	if from.Dir == to.Dir {
 		want.Perms = want.Perms[:1]
 	}
 	what := func() string { return fmt.Sprintf("rename %d/%q to %d/%q", from.Dir, from.Name, to.Dir, to.Name) }
-	if err := v.update(ctx, what, want, m.run); err != nil || m.nothing {
-		return err
+	for {
+		err := v.update(ctx, what, want, m.run)
+		if errors.Is(err, errWeigh) {
+			if err := m.learnTotals(ctx); err != nil {
+				return describe(what, err)
+			}
+			continue
+		}
+		if err != nil || m.nothing {
+			return err
+		}
+		m.after(ctx)
+		return nil
 	}
-	m.after(ctx)
-	return nil
 }
 
 // move is one rename. run sets the results anew on each run.
@@ -51,18 +68,27 @@ type move struct {
 	who                 Cred
 	from, to            Name
 	exchange, noReplace bool
+	restore             bool // into a directory that itself is in the trash
 	trash               Ino
 
+	totals map[Ino]use // of directories that move from one quota to another
+	weigh  Ino         // the run has ended because it needs the totals of this directory
+	bill   bill        // what moves from one quota to another
+
 	nothing bool    // both names are the same inode
-	src     DirStat // of what was moved
-	dst     DirStat // of what was exchanged
+	src     Entry   // what moves
+	srcStat DirStat // of it
+	dst     Entry   // what it replaces or is exchanged with
+	dstStat DirStat // of it
 	over    bool    // an entry was replaced: r
 	overDir bool
 	r       removal
+	rm      removals
 }
 
 func (m *move) run(tx Tx) error {
 	m.nothing, m.over, m.overDir, m.r = false, false, false, removal{}
+	m.weigh, m.bill = 0, nil
 	v, from, to := m.v, m.from, m.to
 	across := from.Dir != to.Dir
 
@@ -82,7 +108,11 @@ func (m *move) run(tx Tx) error {
 		m.nothing = true
 		return nil
 	}
-	dp, err := writableDir(tx, m.who, to.Dir)
+	writable := writableDir
+	if m.restore {
+		writable = trashedDir
+	}
+	dp, err := writable(tx, m.who, to.Dir)
 	if err != nil {
 		return err
 	}
@@ -102,7 +132,7 @@ func (m *move) run(tx Tx) error {
 	case over && !m.exchange && e.Type != TypeDirectory && te.Type == TypeDirectory:
 		return posix.EISDIR
 	}
-	if err := access(m.who, &sp, MayWrite|MayExec); err != nil {
+	if err := access(tx, m.who, &sp, MayWrite|MayExec); err != nil {
 		return err
 	}
 	a, ok, err := tx.Attr(e.Ino)
@@ -150,12 +180,16 @@ func (m *move) run(tx Tx) error {
 		}
 	}
 
+	m.src, m.dst = e, te
+	if err := m.quotas(&a, &ta); err != nil {
+		return err
+	}
 	now := v.time()
 	var srcLinks, dstLinks int32
-	m.src = DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1}
+	m.srcStat = statOf(&a)
 	switch {
 	case m.exchange:
-		m.dst = DirStat{Length: ta.dataLength(), Space: ta.Space(), Inodes: 1}
+		m.dstStat = statOf(&ta)
 		tx.SetEntry(from.Dir, from.Name, te)
 		ta.Ctime = now
 		if across {
@@ -177,7 +211,7 @@ func (m *move) run(tx Tx) error {
 			} else if m.overDir {
 				m.r, err = v.dropDir(tx, to.Dir, to.Name, te, ta, m.trash, now)
 			} else {
-				m.r, err = v.dropLink(tx, to.Dir, to.Name, te, ta, m.trash, now)
+				m.r, err = v.dropLink(tx, &m.rm, to.Dir, to.Name, te, ta, m.trash, now)
 			}
 			if err != nil {
 				return err
@@ -241,16 +275,25 @@ func notBelow(r Reader, dir, top Ino) error {
 func (m *move) after(ctx context.Context) {
 	v, across := m.v, m.from.Dir != m.to.Dir
 	if across {
-		v.addDirStat(m.from.Dir, m.src.negate())
-		v.addDirStat(m.to.Dir, m.src)
+		v.addDirStat(m.from.Dir, m.srcStat.negate())
+		v.addDirStat(m.to.Dir, m.srcStat)
+		if m.src.Type == TypeDirectory {
+			v.ancestors.moved(m.src.Ino)
+		}
 		if m.exchange {
-			v.addDirStat(m.to.Dir, m.dst.negate())
-			v.addDirStat(m.from.Dir, m.dst)
+			v.addDirStat(m.to.Dir, m.dstStat.negate())
+			v.addDirStat(m.from.Dir, m.dstStat)
+			if m.dst.Type == TypeDirectory {
+				v.ancestors.moved(m.dst.Ino)
+			}
+		}
+		for dir, d := range m.bill {
+			v.quotas.add(QuotaKey{QuotaDir, uint64(dir)}, d)
 		}
 	}
 	if m.over {
 		if m.overDir {
-			v.stats.forget(m.r.ino)
+			v.removedDir(m.r.ino)
 		}
 		v.removed(ctx, m.to.Dir, m.r)
 	}

@@ -26,8 +26,8 @@ type session struct {
 	id   atomic.Uint64
 	info []byte
 
-	mu        sync.Mutex // guards sustained
-	sustained map[Ino]bool
+	mu        sync.Mutex   // guards sustained
+	sustained map[Ino]bool // inodes without a name that this client keeps; true: it may get one (O_TMPFILE)
 }
 
 // A session expires when it has missed this many heartbeats.
@@ -39,16 +39,23 @@ const staleBatch = 1000
 // Sid is the number of this client's session, 0 if it has none.
 func (v *Volume) Sid() uint64 { return v.sess.id.Load() }
 
-func (s *session) keep(ino Ino) {
+func (s *session) keep(ino Ino, linkable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sustained == nil {
 		s.sustained = map[Ino]bool{}
 	}
-	s.sustained[ino] = true
+	s.sustained[ino] = linkable
 }
 
 func (s *session) sustains(ino Ino) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.sustained[ino]
+	return ok
+}
+
+func (s *session) mayLink(ino Ino) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sustained[ino]
@@ -92,11 +99,14 @@ func (v *Volume) StartSession(ctx context.Context, info SessionInfo) error {
 			break
 		}
 	}
+	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
+	end := v.stop
+	v.stop = func() { stop(); end() }
 	if v.opt.Heartbeat > 0 {
-		bg, stop := context.WithCancel(context.WithoutCancel(ctx))
-		end := v.stop
-		v.stop = func() { stop(); end() }
 		v.bg.Go(func() { v.heartbeat(bg) })
+	}
+	if !v.opt.NoBGJob {
+		v.bg.Go(func() { v.jobsLoop(bg) })
 	}
 	return nil
 }
@@ -138,7 +148,7 @@ func (v *Volume) beat(ctx context.Context) error {
 		tx.SetSession(next)
 		return nil
 	})
-	if err := errors.Join(err, v.reload(ctx), v.refreshUsage(ctx)); err != nil || v.opt.NoBGJob {
+	if err := errors.Join(err, v.reload(ctx), v.refreshUsage(ctx), v.loadQuotas(ctx)); err != nil || v.opt.NoBGJob {
 		return err
 	}
 	won, err := v.setIfSmall(ctx, LastCleanupSessions, int64(v.opt.Heartbeat.Seconds()*0.9))

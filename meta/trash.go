@@ -50,6 +50,7 @@ func (v *Volume) makeTrashDir(ctx context.Context, hour string) (Ino, error) {
 	}
 	var ino Ino
 	var made bool
+	var a Attr
 	want := Want{Perms: []Ino{TrashIno}, Entries: []Name{{TrashIno, hour}}}
 	err = v.update(ctx, func() string { return "make trash directory" }, want, func(tx Tx) error {
 		made = false
@@ -63,7 +64,7 @@ func (v *Volume) makeTrashDir(ctx context.Context, hour string) (Ino, error) {
 		}
 		ino, made = TrashIno+Ino(n), true
 		now := v.time()
-		a := Attr{Type: TypeDirectory, Mode: 0555, Atime: now, Mtime: now, Ctime: now, Nlink: 2, Length: 4096, Parent: TrashIno}
+		a = Attr{Type: TypeDirectory, Mode: 0555, Atime: now, Mtime: now, Ctime: now, Nlink: 2, Length: 4096, Parent: TrashIno}
 		tx.SetAttr(ino, &a)
 		tx.SetEntry(TrashIno, hour, Entry{Type: TypeDirectory, Ino: ino})
 		if v.format.Load().DirStats {
@@ -74,6 +75,7 @@ func (v *Volume) makeTrashDir(ctx context.Context, hour string) (Ino, error) {
 	})
 	if err == nil && made {
 		v.usage.add(pageSize, 1)
+		v.chargeOwner(&a, charge(&a))
 	}
 	return ino, err
 }

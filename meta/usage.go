@@ -65,9 +65,6 @@ const (
 	shownInodes = 10 << 20
 )
 
-// StatFS gives the size and use of the volume.
-func (v *Volume) StatFS() Space { return v.Format().Space(v.usage.get()) }
-
 // Space gives the size of the volume when so much of it is used.
 func (f Format) Space(usedSpace, usedInodes int64) Space {
 	var s Space

@@ -23,9 +23,14 @@ type Options struct {
 	SkipDirMtime time.Duration // window in which a directory's times are not written again; 0 means 100 ms, negative none
 	MaxDeletes   int           // slices freed in parallel; 0 means 10, negative leaves all data
 	Timeout      time.Duration // longest time that one operation may take; 0 means 60 s
+	Atime        AtimeMode     // when access times are kept up; 0 means never
 
 	// FreeSlice removes the objects of a slice. With nil the data is left for another client to free.
 	FreeSlice func(ctx context.Context, id uint64, size uint32) error
+	// Compact compacts a chunk and gives the number of records that it has then; see CommitCompaction. It is called
+	// for chunks of which a read or a write has found that they have many records, ten at a time at most. With nil
+	// none is compacted.
+	Compact func(ctx context.Context, ino Ino, index uint32) (left int, err error)
 	// Lost is told once when the volume is no longer the one that was opened (removed or formatted anew),
 	// after which the client must end.
 	Lost func(error)
@@ -49,17 +54,24 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format atomic.Pointer[Format]
-	inodes idBatch
-	slices idBatch
-	trash  trashDir
-	usage  usage
-	stats  dirStats
-	freer  freer
-	sess   session
+	format  atomic.Pointer[Format]
+	inodes  idBatch
+	slices  idBatch
+	trash   trashDir
+	usage   usage
+	stats   dirStats
+	quotas  quotas
+	freer   freer
+	compact compacting
+	sess    session
+	acls    aclCache
+	locks   lockTable
 
-	openMu sync.Mutex
-	opened map[Ino]int // open handles of this client by inode
+	ancestors ancestors
+
+	openMu   sync.Mutex         // guards opened and removing
+	opened   map[Ino]int        // open handles of this client by inode
+	removing map[Ino]*inRemoval // inodes that operations under way remove
 
 	stop context.CancelFunc // ends the background work
 	bg   sync.WaitGroup
@@ -86,18 +98,20 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 	opt.MaxDeletes = orDefault(opt.MaxDeletes, defaultMaxDeletes)
 	opt.Timeout = orDefault(opt.Timeout, defaultTimeout)
 
-	v := &Volume{engine: engine, opt: opt, log: opt.Log, now: opt.Now, opened: map[Ino]int{}}
+	v := &Volume{engine: engine, opt: opt, log: opt.Log, now: opt.Now, opened: map[Ino]int{}, removing: map[Ino]*inRemoval{}}
 	v.format.Store(&f)
 	v.inodes = idBatch{engine: engine, seq: SeqInode, size: inodeBatch, least: uint64(RootIno) + 1}
 	v.slices = idBatch{engine: engine, seq: SeqSlice, size: sliceBatch, least: 1}
-	if err := v.refreshUsage(ctx); err != nil {
+	if err := errors.Join(v.refreshUsage(ctx), v.loadQuotas(ctx)); err != nil {
 		return nil, err
 	}
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v.stop = stop
 	v.stats.init()
 	v.freer.init(v)
+	v.compact.init(v)
 	v.bg.Go(func() { v.flushStatsLoop(bg) })
+	v.bg.Go(func() { v.flushQuotasLoop(bg) })
 	return v, nil
 }
 
@@ -106,8 +120,10 @@ func Open(ctx context.Context, engine Engine, opt Options) (*Volume, error) {
 func (v *Volume) Close(ctx context.Context) error {
 	v.stop()
 	v.bg.Wait()
+	v.compact.close()
 	v.freer.close()
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx))
+	// The end of the session may remove inodes, which changes the use of quotas.
+	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
@@ -121,6 +137,10 @@ func (v *Volume) ReadOnly() bool { return v.opt.ReadOnly }
 
 func (v *Volume) time() Time { return TimeOf(v.now()) }
 
+// updateTries bounds how often a change is tried again because parents of directories turned out to be needed: once
+// for each directory that it concerns, and for each time that what was learned grew too old.
+const updateTries = 100
+
 // update runs a change. what describes it for errors that are no answers of the file system.
 func (v *Volume) update(ctx context.Context, what func() string, want Want, fn func(Tx) error) error {
 	if v.opt.ReadOnly {
@@ -128,12 +148,31 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
-	return describe(what, v.engine.Update(ctx, want, fn))
+	run, committed := fn, func() {}
+	if v.format.Load().EnableACL {
+		run, committed = v.acls.withACLs(fn)
+	}
+	err := v.engine.Update(ctx, want, run)
+	for try := 0; err != nil && try < updateTries; try++ {
+		again, why := v.learnParents(ctx, err)
+		if why != nil || !again {
+			return describe(what, why)
+		}
+		err = v.engine.Update(ctx, want, run)
+	}
+	if err == nil {
+		committed()
+	}
+	return describe(what, err)
 }
 
 func (v *Volume) view(ctx context.Context, what func() string, want Want, fn func(Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	if v.format.Load().EnableACL {
+		plain := fn
+		fn = func(r Reader) error { return plain(aclReader{r, &v.acls}) }
+	}
 	return describe(what, v.engine.View(ctx, want, fn))
 }
 

@@ -29,10 +29,18 @@ func checkXattr(name string) error {
 	return nil
 }
 
-// GetXattr gives the value of an extended attribute.
+// GetXattr gives the value of an extended attribute. The access control lists appear as such under the names that
+// Linux gives them, here and in the other methods; ENOTSUP in a volume without ACLs.
 func (v *Volume) GetXattr(ctx context.Context, ino Ino, name string) ([]byte, error) {
 	if err := checkXattr(name); err != nil {
 		return nil, err
+	}
+	if typ, ok := ACLTypeOf(name); ok {
+		rule, err := v.GetFacl(ctx, ino, typ)
+		if err != nil {
+			return nil, err
+		}
+		return rule.Xattr(), nil
 	}
 	var value []byte
 	err := v.view(ctx, func() string { return fmt.Sprintf("xattr %q of inode %d", name, ino) }, Want{}, func(r Reader) error {
@@ -50,20 +58,42 @@ func (v *Volume) GetXattr(ctx context.Context, ino Ino, name string) ([]byte, er
 // ListXattr gives the names of the extended attributes of an inode.
 func (v *Volume) ListXattr(ctx context.Context, ino Ino) ([]string, error) {
 	var names []string
-	err := v.view(ctx, func() string { return fmt.Sprintf("xattrs of inode %d", ino) }, Want{}, func(r Reader) (err error) {
-		names, err = r.Xattrs(ino)
+	acls := v.format.Load().EnableACL
+	var want Want
+	if acls {
+		want.Attrs = []Ino{ino}
+	}
+	err := v.view(ctx, func() string { return fmt.Sprintf("xattrs of inode %d", ino) }, want, func(r Reader) (err error) {
+		if names, err = r.Xattrs(ino); err != nil || !acls {
+			return err
+		}
+		a, _, err := r.Attr(ino)
+		if a.AccessACL != 0 {
+			names = append(names, XattrACLAccess)
+		}
+		if a.DefaultACL != 0 {
+			names = append(names, XattrACLDefault)
+		}
 		return err
 	})
 	return names, err
 }
 
-// SetXattr sets an extended attribute; flags is 0, XattrCreate or XattrReplace.
-func (v *Volume) SetXattr(ctx context.Context, ino Ino, name string, value []byte, flags uint32) error {
+// SetXattr sets an extended attribute; flags is 0, XattrCreate or XattrReplace, and not heeded for access control
+// lists. Who may set an ordinary attribute is the caller's to check.
+func (v *Volume) SetXattr(ctx context.Context, who Cred, ino Ino, name string, value []byte, flags uint32) error {
 	if err := checkXattr(name); err != nil {
 		return err
 	}
 	if len(value) > MaxXattrValue {
 		return posix.ERANGE
+	}
+	if typ, ok := ACLTypeOf(name); ok {
+		rule, err := ACLFromXattr(value)
+		if err != nil {
+			return err
+		}
+		return v.SetFacl(ctx, who, ino, typ, rule)
 	}
 	return v.update(ctx, func() string { return fmt.Sprintf("set xattr %q of inode %d", name, ino) }, Want{}, func(tx Tx) error {
 		if flags != 0 {
@@ -83,9 +113,12 @@ func (v *Volume) SetXattr(ctx context.Context, ino Ino, name string, value []byt
 }
 
 // RemoveXattr removes an extended attribute.
-func (v *Volume) RemoveXattr(ctx context.Context, ino Ino, name string) error {
+func (v *Volume) RemoveXattr(ctx context.Context, who Cred, ino Ino, name string) error {
 	if err := checkXattr(name); err != nil {
 		return err
+	}
+	if typ, ok := ACLTypeOf(name); ok {
+		return v.SetFacl(ctx, who, ino, typ, noACL())
 	}
 	return v.update(ctx, func() string { return fmt.Sprintf("remove xattr %q of inode %d", name, ino) }, Want{}, func(tx Tx) error {
 		_, ok, err := tx.Xattr(ino, name)

@@ -19,6 +19,7 @@ import (
 
 // app is one run of the program: where its words go, and what all commands share.
 type app struct {
+	in       io.Reader // answers to questions
 	out, err io.Writer
 	getenv   func(string) string
 	log      *slog.Logger
@@ -55,7 +56,7 @@ func globalFlags() table[globalOptions] {
 }
 
 func newApp(out, err io.Writer, getenv func(string) string) *app {
-	a := &app{out: out, err: err, getenv: getenv, fstab: fstabFile, helper: helperLink}
+	a := &app{in: os.Stdin, out: out, err: err, getenv: getenv, fstab: fstabFile, helper: helperLink}
 	a.log = slog.New(logging.New(err, logging.Options{PID: os.Getpid()}))
 	return a
 }
@@ -132,7 +133,8 @@ func (a *app) root() (*cobra.Command, error) {
 		return fmt.Errorf("%w: run \"%s --help\" for the list of options", err, cmd.CommandPath())
 	})
 	for _, add := range []func(*cobra.Command) error{
-		a.addFormat, a.addConfig, a.addStatus, a.addMount, a.addUmount, a.addBench, a.addVersion,
+		a.addFormat, a.addConfig, a.addQuota, a.addDestroy, a.addGC, a.addFsck, a.addRestore, a.addDump, a.addLoad, a.addStatus,
+		a.addInfo, a.addSummary, a.addMount, a.addUmount, a.addBench, a.addRmr, a.addClone, a.addCompact, a.addVersion,
 	} {
 		if err := add(root); err != nil {
 			return nil, err
@@ -145,9 +147,24 @@ func (a *app) root() (*cobra.Command, error) {
 type command[T any] struct {
 	use   string // name and arguments
 	short string
-	args  int // how many
+	args  int // how many, or the least if most is given
+	most  int // more than args; 0: no more than args, many: any number
 	flags table[T]
 	run   func(ctx context.Context, set *pflag.FlagSet, opt *T, args []string) error
+}
+
+// many is the number of arguments of a command that takes a list.
+const many = 1 << 30
+
+// takes says how many arguments the command wants.
+func (c *command[T]) takes() string {
+	switch {
+	case c.most == many:
+		return fmt.Sprintf("at least %d", c.args)
+	case c.most > c.args:
+		return fmt.Sprintf("%d to %d", c.args, c.most)
+	}
+	return fmt.Sprint(c.args)
 }
 
 func addCommand[T any](a *app, root *cobra.Command, c command[T]) error {
@@ -156,8 +173,9 @@ func addCommand[T any](a *app, root *cobra.Command, c command[T]) error {
 		Use:   c.use,
 		Short: c.short,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != c.args {
-				return fmt.Errorf("%s takes %d arguments and was given %d: jfs %s", cmd.Name(), c.args, len(args), c.use)
+			if len(args) < c.args || len(args) > max(c.args, c.most) {
+				use := strings.TrimPrefix(cmd.CommandPath(), "jfs ") + strings.TrimPrefix(c.use, cmd.Name())
+				return fmt.Errorf("%s takes %s arguments and was given %d: jfs %s", cmd.Name(), c.takes(), len(args), use)
 			}
 			return nil
 		},
@@ -190,6 +208,9 @@ func knownFlags(root *cobra.Command, words []string) flagKinds {
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == name {
 			cmd.Flags().VisitAll(note)
+			for _, sub := range cmd.Commands() {
+				sub.Flags().VisitAll(note)
+			}
 		}
 	}
 	known["help"], known["h"] = false, false

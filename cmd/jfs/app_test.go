@@ -35,7 +35,7 @@ func TestUsageErrors(t *testing.T) {
 		{"fromat x", `unknown command "fromat"`},
 		{"status", "status takes 1 arguments and was given 0: jfs status META-URL"},
 		{"status --fast sqlite3://x", "unknown flag: --fast: run \"jfs status --help\" for the list of options"},
-		{"status -more sqlite3://x", "--more is not supported by this version yet"},
+		{"dump -binary sqlite3://x", "--binary is not supported by this version yet"},
 		{"status --pyroscope=x sqlite3://x", "--pyroscope is not supported by this version yet"},
 		{"status postgres://u:geheim@h/db", "databases of scheme postgres:// are not supported: use redis://, rediss://, unix:// or sqlite3://"},
 		{"format --enable-acl sqlite3://x vol", "--enable-acl is not supported by this version yet"},
@@ -125,7 +125,10 @@ func TestFormatConfigStatus(t *testing.T) {
 	if out := ok("config", db, "--trash-days", "2"); out != "" {
 		t.Errorf("no change is printed as %q", out)
 	}
-	refused("--dir-stats cannot be turned on", "config", db, "--dir-stats")
+	if out := ok("config", db, "--dir-stats", "--user-group-quota"); out != "dir-stats: false -> true\nuser-group-quota: false -> true\n" {
+		t.Errorf("config prints\n%s", out)
+	}
+	refused("--changelog cannot be turned on", "config", db, "--changelog")
 	refused(`"x" is not a version`, "config", db, "--min-client-version", "x")
 	refused("the store", "config", db, "--bucket", "/proc/none/")
 	ok("config", db, "--bucket", filepath.Join(dir, "moved"))

@@ -214,8 +214,11 @@ func (a *app) writeFstab(again relaunch, program string) error {
 	if err != nil {
 		return err
 	}
-	if redact.URL(url) != url {
+	switch {
+	case redact.URL(url) != url:
 		a.log.Warn("the password of the database is written into " + a.fstab + ", which every user can read")
+	case a.getenv(envMetaPassword) != "" && !strings.HasPrefix(url, "sqlite3://"):
+		a.log.Warn("the password of the database is not written into " + a.fstab + ": mount(8) needs it in the environment as " + envMetaPassword)
 	}
 	words := append(again.flags, again.fuse...)
 	if err := updateFstab(a.fstab, fstabLine(url, again.point, words)); err != nil {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"jfs/fs"
 	"jfs/fs/mount"
+	"jfs/maintain"
 	"jfs/meta"
 	"jfs/upload"
 )
@@ -18,6 +20,9 @@ type client struct {
 	volume *meta.Volume
 	fs     *fs.FS
 	server *mount.Server
+
+	tally   *tally
+	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
 }
 
 // openClient builds a client from the database upwards and mounts it. What parts holds afterwards, also after a
@@ -29,25 +34,30 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	parts.add("database", plain(engine.Close))
-	c := &client{}
+	c := &client{tally: newTally()}
 	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
 		return nil, err
 	}
 	if err := c.format.Usable(); err != nil {
 		return nil, err
 	}
-	data, err := buildData(ctx, c.format, opt, a.log, parts)
+	data, err := buildData(ctx, c.format, opt, c.tally, a.log, parts)
 	if err != nil {
 		return nil, err
 	}
 	mo := opt.metaOptions(a.log)
 	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	var compactor *maintain.Compactor // works on the volume that is being opened
+	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
+		return compactor.Chunk(ctx, ino, index)
+	}
 	mo.Lost = lost
 	mo.Reloaded = data.reload(c.format, opt, a.log)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
 		return nil, explainUnformatted(err, url)
 	}
 	parts.add("volume", c.volume.Close)
+	compactor = maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{Pool: data.pool, Log: a.log})
 
 	uploader := upload.New(data.blocks, upload.Options{
 		Concurrency: opt.maxUploads, Cache: data.written(c.format.BlockBytes(), opt.cacheLarge), Log: a.log,
@@ -56,11 +66,12 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 
 	fo := fs.Options{
 		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool,
-		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, HideTrash: opt.hideTrash,
+		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
 	}
 	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {
 		return nil, err
 	}
+	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)
 	parts.add("file system", c.fs.Close)
 
@@ -71,9 +82,12 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err != nil {
 		return nil, err
 	}
+	kernel.EnableACL = c.format.EnableACL // else the kernel would take the mask of a list for the rights of the group
+	kernel.AccessLog, kernel.Observe = fo.Virtual.AccessLog, c.tally.request
 	if c.server, err = mount.Mount(ctx, c.fs, kernel); err != nil {
 		return nil, err
 	}
+	c.mounted.Store(c.server)
 	return c, nil
 }
 

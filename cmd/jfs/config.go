@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"jfs/maintain"
 	"jfs/meta"
 )
 
@@ -36,7 +37,8 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 		}
 	}()
 	f, err := a.loadFormat(ctx, engine, url)
-	if err != nil {
+	removed := err // secrets that a dump has left out can be set here
+	if err != nil && !errors.Is(err, meta.ErrSecretRemoved) {
 		return err
 	}
 	if len(configFlags().given(set, "yes", "force")) == 0 {
@@ -62,6 +64,9 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 	if err := f.Check(); err != nil {
 		return err
 	}
+	if removed != nil && !set.Changed("secret-key") && !set.Changed("session-token") {
+		return fmt.Errorf("%w: give --secret-key or --session-token", removed)
+	}
 	if touchesStore(changes) && !opt.force {
 		store, err := a.setupStore(ctx, f)
 		if err != nil {
@@ -71,12 +76,19 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 			return fmt.Errorf("%w; use --force to change the settings nevertheless", err)
 		}
 	}
+	if len(changes) > 0 {
+		if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+			return fmt.Errorf("store the settings: %w", err)
+		}
+	}
+	on, err := a.turnOn(ctx, engine, f, opt)
+	if err != nil {
+		return err
+	}
+	changes = append(changes, on...)
 	if len(changes) == 0 {
 		a.log.Warn("nothing changed")
 		return nil
-	}
-	if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
-		return fmt.Errorf("store the settings: %w", err)
 	}
 	for _, c := range changes {
 		if _, err := fmt.Fprintln(a.out, c); err != nil {
@@ -84,6 +96,47 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 		}
 	}
 	return nil
+}
+
+// turnOn turns on what has to be counted first.
+func (a *app) turnOn(ctx context.Context, engine meta.Engine, f meta.Format, o *configOptions) (changes []change, err error) {
+	owners := o.ownerQuota && !f.UserGroupQuota
+	stats := o.dirStats && !f.DirStats
+	if !owners && !stats {
+		return nil, nil
+	}
+	if stats {
+		f.DirStats = true
+		if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+			return nil, fmt.Errorf("store the settings: %w", err)
+		}
+	}
+	v, err := meta.Open(ctx, engine, meta.Options{Log: a.log, SkipDirMtime: -1})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		err = errors.Join(err, v.Close(end))
+	}()
+	if stats {
+		// What the database holds of an earlier time is not true any more.
+		told, m := a.progress()
+		_, err := maintain.CheckTree(ctx, v, meta.RootIno, maintain.TreeOptions{Recursive: true, Repair: true, SyncDirStat: true, Progress: told, Log: a.log})
+		m.end()
+		if err != nil {
+			return nil, fmt.Errorf("count what directories hold: %w; run \"jfs fsck --path / --recursive --repair --sync-dir-stat\"", err)
+		}
+		changes = append(changes, change{"dir-stats", "false", "true"})
+	}
+	if owners {
+		if err := v.EnableOwnerQuotas(ctx); err != nil {
+			return changes, fmt.Errorf("count what users and groups own: %w", err)
+		}
+		changes = append(changes, change{"user-group-quota", "false", "true"})
+	}
+	return changes, nil
 }
 
 // versionForm is that of the limits: major[.minor[.patch]][-pre].
@@ -119,7 +172,6 @@ func applyConfig(f *meta.Format, set *pflag.FlagSet, o *configOptions) ([]change
 		changes = append(changes, change{v.name, orNone(*v.field), orNone(v.value)})
 		*v.field = v.value
 	}
-	// To turn these on, what the database holds of an earlier time would have to be removed first.
 	for _, v := range []struct {
 		name  string
 		field *bool
@@ -127,9 +179,13 @@ func applyConfig(f *meta.Format, set *pflag.FlagSet, o *configOptions) ([]change
 	}{
 		{"dir-stats", &f.DirStats, o.dirStats},
 		{"changelog", &f.ChangeLog, o.changeLog},
+		{"user-group-quota", &f.UserGroupQuota, o.ownerQuota},
 	} {
 		if !set.Changed(v.name) || *v.field == v.value {
 			continue
+		}
+		if v.value && v.name != "changelog" {
+			continue // see turnOn
 		}
 		if v.value {
 			return nil, errors.New("--" + v.name + " cannot be turned on by this version yet, only off")

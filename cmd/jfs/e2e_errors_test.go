@@ -16,7 +16,7 @@ func TestE2EMountErrors(t *testing.T) {
 	w := newWorld(t)
 	w.format()
 	w.write("full/file", []byte("x"))
-	port := testenv.FreePort(t)
+	port := testenv.ClosedPort(t)
 	server := testenv.Redis(t, "--requirepass", "geheim")
 	tests := []struct {
 		name, want string
@@ -61,7 +61,7 @@ func TestE2EMountErrors(t *testing.T) {
 
 func TestE2EFormatErrors(t *testing.T) {
 	w := newWorld(t)
-	port := testenv.FreePort(t)
+	port := testenv.ClosedPort(t)
 	w.refused("connection refused", "format", "--storage", "s3", "--bucket", fmt.Sprintf("http://127.0.0.1:%d/bucket", port),
 		"--access-key", "ak", "--secret-key", "geheim", "sqlite3://$/m.db", "myjfs")
 	w.refused("cannot be made", "format", "--bucket", "/proc/none/objects", "sqlite3://$/m.db", "myjfs")

@@ -49,9 +49,10 @@ const enough = time.Minute
 
 // world is a directory in which the program is run, with a volume of SQLite and a local directory.
 type world struct {
-	t   *testing.T
-	dir string
-	env []string // added to that of the program
+	t      *testing.T
+	dir    string
+	env    []string // added to that of the program
+	points []string // mount points that are taken away at the end
 }
 
 func newWorld(t *testing.T) *world {
@@ -60,10 +61,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, dir: dir}
+	w := &world{t: t, dir: dir, points: []string{"mnt"}}
 	t.Cleanup(func() { // before the directory is removed
-		if _, mounted, _ := mounts.At(w.path("mnt")); mounted {
-			if err := mount.Unmount(w.path("mnt"), true); err != nil {
+		for _, point := range w.points {
+			if _, mounted, _ := mounts.At(w.path(point)); !mounted {
+				continue
+			}
+			if err := mount.Unmount(w.path(point), true); err != nil {
 				t.Error(err)
 			}
 		}

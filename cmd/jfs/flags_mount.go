@@ -11,18 +11,19 @@ import (
 
 // mountOptions are what a mount does, after all flags are read.
 type mountOptions struct {
-	background bool
-	noSyslog   bool
-	logFile    string
-	hideTrash  bool
-	fstab      bool
-	noHugePage bool
+	background   bool
+	noSyslog     bool
+	logFile      string
+	hideInternal bool
+	fstab        bool
+	noHugePage   bool
 
-	enableXattr   bool
-	enableCap     bool
-	enableSELinux bool
-	maxFuseIO     int64 // bytes
-	fuse          []string
+	enableXattr    bool
+	enableCap      bool
+	enableSELinux  bool
+	prefixInternal bool
+	maxFuseIO      int64 // bytes
+	fuse           []string
 
 	subdir       string
 	heartbeat    time.Duration
@@ -95,7 +96,7 @@ func mountOwnFlags() mountTable {
 		{name: "no-syslog", to: toBool(func(o *mountOptions) *bool { return &o.noSyslog }), help: "in the background, do not log to syslog"},
 		{name: "log", def: defaultLogFile, to: toText(func(o *mountOptions) *string { return &o.logFile }), help: "log file of a mount in the background"},
 		{name: "force", boolean: true, state: later, help: "mount also over a volume that is mounted there"},
-		{name: "hide-internal", to: toBool(func(o *mountOptions) *bool { return &o.hideTrash }), help: "do not list .trash in the root directory; it can be entered nevertheless"},
+		{name: "hide-internal", to: toBool(func(o *mountOptions) *bool { return &o.hideInternal }), help: "do not list .trash, .config and the other internal files in the root directory; they can be used nevertheless"},
 		{name: "update-fstab", to: toBool(func(o *mountOptions) *bool { return &o.fstab }), help: "with -d, write this mount into /etc/fstab"},
 		{name: "disable-transparent-hugepage", to: toBool(func(o *mountOptions) *bool { return &o.noHugePage }), help: "do without transparent huge pages, which can take more memory"},
 	}
@@ -109,7 +110,7 @@ func mountFuseFlags() mountTable {
 		{name: "enable-ioctl", boolean: true, state: later, help: "flags of files by ioctl (chattr)"},
 		{name: "root-squash", state: later, help: "user and group that root acts as"},
 		{name: "all-squash", state: later, help: "user and group that everybody acts as"},
-		{name: "prefix-internal", boolean: true, state: later, help: "name internal files .jfs.*"},
+		{name: "prefix-internal", to: toBool(func(o *mountOptions) *bool { return &o.prefixInternal }), help: "name the internal files .jfs.config, .jfs.trash, ... instead of .config, .trash, ..."},
 		{name: "max-fuse-io", def: "1M", to: func(o *mountOptions) pflag.Value { return units.NewSize(&o.maxFuseIO, units.B) }, help: "largest request of the kernel, in bytes unless a unit is given"},
 		{name: "umask", state: later, help: "umask of new files and directories"},
 		{name: "o", short: "o", to: func(o *mountOptions) pflag.Value { return listValue{&o.fuse} }, help: "options of FUSE, and flags of this command without dashes, separated by commas"},

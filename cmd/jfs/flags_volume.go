@@ -98,6 +98,7 @@ type configOptions struct {
 	minVersion    string
 	maxVersion    string
 	dirStats      bool
+	ownerQuota    bool
 	changeLog     bool
 }
 
@@ -116,8 +117,8 @@ func configFlags() table[configOptions] {
 		{name: "encrypt-secret", state: holds, boolean: true, help: "store the secrets encrypted, as they always are"},
 		{name: "min-client-version", to: toText(func(o *configOptions) *string { return &o.minVersion }), help: "oldest client that may mount the volume"},
 		{name: "max-client-version", to: toText(func(o *configOptions) *string { return &o.maxVersion }), help: "newest client that may mount the volume"},
-		{name: "dir-stats", to: toBool(func(o *configOptions) *bool { return &o.dirStats }), help: "keep statistics of directories; false turns them off"},
-		{name: "user-group-quota", boolean: true, state: later, help: "quotas of users and groups"},
+		{name: "dir-stats", to: toBool(func(o *configOptions) *bool { return &o.dirStats }), help: "keep statistics of directories; turning them on counts all directories"},
+		{name: "user-group-quota", to: toBool(func(o *configOptions) *bool { return &o.ownerQuota }), help: "quotas of users and groups; turning them on counts what everybody owns"},
 		{name: "changelog", to: toBool(func(o *configOptions) *bool { return &o.changeLog }), help: "record changes of the metadata; only false, which turns it off, is supported yet"},
 		{name: "changelog-max-age", def: "2h", state: later, help: "how long recorded changes are kept"},
 		{name: "changelog-max-lines", def: "0", state: later, help: "how many recorded changes are kept"},
@@ -127,12 +128,13 @@ func configFlags() table[configOptions] {
 
 type statusOptions struct {
 	session uint64
+	more    bool
 }
 
 func statusFlags() table[statusOptions] {
 	return table[statusOptions]{
 		{name: "session", short: "s", def: "0", to: toCount(func(o *statusOptions) *uint64 { return &o.session }), help: "show this session with what it holds"},
-		{name: "more", short: "m", boolean: true, state: later, help: "show what is in the trash and what waits to be freed"},
+		{name: "more", short: "m", to: toBool(func(o *statusOptions) *bool { return &o.more }), help: "show what is in the trash and what waits to be freed"},
 	}
 }
 

@@ -108,4 +108,14 @@ func TestWriteFstab(t *testing.T) {
 	if target, err := os.Readlink(a.helper); err != nil || target != "/usr/bin/jfs" {
 		t.Errorf("link to %q, %v", target, err)
 	}
+
+	log.Reset()
+	a.getenv = func(string) string { return "geheim" }
+	again.url = "redis://h/1"
+	if err := a.writeFstab(again, "/usr/bin/jfs"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "<WARNING>: the password of the database is not written into") || strings.Contains(log.String(), "geheim") {
+		t.Errorf("log: %s", log.String())
+	}
 }

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -43,6 +46,13 @@ type (
 		AvailableSpace  uint64
 		UsedInodes      uint64
 		AvailableInodes uint64
+		*wasteReport    // with --more
+	}
+	wasteReport struct {
+		TrashFileCount, TrashFileSize                     int64
+		PendingDeletedFileCount, PendingDeletedFileSize   int64
+		TrashSliceCount, TrashSliceSize                   int64
+		PendingDeletedSliceCount, PendingDeletedSliceSize int64
 	}
 )
 
@@ -53,7 +63,7 @@ func (a *app) status(ctx context.Context, opt *statusOptions, url string) error 
 	}
 	defer engine.Close() //nolint:errcheck // nothing was written
 	format, err := a.loadFormat(ctx, engine, url)
-	if err != nil {
+	if err != nil && !errors.Is(err, meta.ErrSecretRemoved) {
 		return err
 	}
 	if opt.session != 0 {
@@ -84,8 +94,61 @@ func (a *app) status(ctx context.Context, opt *statusOptions, url string) error 
 	if err != nil {
 		return fmt.Errorf("read status: %w", err)
 	}
+	if opt.more {
+		if report.Stat.wasteReport, err = a.countWaste(ctx, engine); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(report.Sessions, func(a, b sessionReport) int { return int(int64(a.Sid) - int64(b.Sid)) })
 	return a.printJSON(report)
+}
+
+// countWaste counts what is in the trash and what waits to be freed.
+func (a *app) countWaste(ctx context.Context, engine meta.Engine) (w *wasteReport, err error) {
+	v, err := meta.Open(ctx, engine, meta.Options{Log: a.log, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		err = errors.Join(err, v.Close(end))
+	}()
+	trash, err := v.Summary(ctx, meta.TrashIno, true)
+	if err != nil && !errors.Is(err, posix.ENOENT) { // a volume may never have had one
+		return nil, fmt.Errorf("count the trash: %w", err)
+	}
+	err = engine.View(ctx, meta.Want{}, func(r meta.Reader) error {
+		w = &wasteReport{TrashFileCount: trash.Files, TrashFileSize: trash.Length}
+		files, err := r.DelFiles(math.MaxInt64, math.MaxInt32)
+		for _, f := range files {
+			w.PendingDeletedFileCount++
+			w.PendingDeletedFileSize += int64(f.Length)
+		}
+		if err != nil {
+			return err
+		}
+		delayed, err := r.DelayedSlices(math.MaxInt64, math.MaxInt32)
+		for _, d := range delayed {
+			for _, s := range d.Slices {
+				w.TrashSliceCount++
+				w.TrashSliceSize += int64(s.Size)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		dead, err := r.DeadSlices(math.MaxInt32)
+		for _, s := range dead {
+			w.PendingDeletedSliceCount++
+			w.PendingDeletedSliceSize += int64(s.Size)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count what waits to be freed: %w", err)
+	}
+	return w, nil
 }
 
 func oneSession(ctx context.Context, engine meta.Engine, sid uint64) (s sessionReport, err error) {

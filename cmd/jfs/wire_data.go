@@ -35,19 +35,20 @@ type dataPlane struct {
 	pool     *bytepool.Pool
 	store    *swapStore
 	limits   limiters
+	told     object.Observer // of requests to the store
 	blocks   *block.Store
 	cache    *cache.Tiered
 	prefetch *prefetch.Scheduler
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
-func buildData(ctx context.Context, f meta.Format, opt *mountOptions, log *slog.Logger, parts *closer) (*dataPlane, error) {
-	d := &dataPlane{pool: bytepool.New(opt.bufferSize), limits: newLimiters()}
+func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, log *slog.Logger, parts *closer) (*dataPlane, error) {
+	d := &dataPlane{pool: bytepool.New(opt.bufferSize), limits: newLimiters(), told: told}
 	d.limits.set(bandwidths(f, opt))
 	if err := opt.resolveBucket(f); err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d.limits), log)
+	store, err := openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d), log)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		store, err := openStore(ctx, after, opt.storeOptions(d.limits), log)
+		store, err := openStore(ctx, after, opt.storeOptions(d), log)
 		if err != nil {
 			log.Error("the store with the volume's new settings cannot be opened, the old one stays in use", "err", err)
 			return
@@ -140,10 +141,10 @@ func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger)
 	}
 }
 
-func (o *mountOptions) storeOptions(l limiters) storeOptions {
+func (o *mountOptions) storeOptions(d *dataPlane) storeOptions {
 	return storeOptions{
 		retry: object.RetryOptions{Attempts: o.retries, GetTimeout: o.getTimeout, PutTimeout: o.putTimeout},
-		up:    l.up, down: l.down,
+		up:    d.limits.up, down: d.limits.down, told: d.told,
 	}
 }
 

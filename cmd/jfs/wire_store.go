@@ -21,6 +21,7 @@ type storeOptions struct {
 	retry object.RetryOptions
 	// up and down hold the bandwidth; nil: no limit
 	up, down *rate.Limiter
+	told     object.Observer // of requests, besides the log; nil: nobody
 }
 
 // openStore builds the store of a volume's objects; keys are those below the volume's name.
@@ -36,7 +37,7 @@ func openStore(ctx context.Context, f meta.Format, o storeOptions, log *slog.Log
 		if err != nil {
 			return nil, err
 		}
-		shards[i] = object.Measure(object.Limit(object.Retry(raw, o.retry), o.up, o.down), requestLog{log})
+		shards[i] = object.Measure(object.Limit(object.Retry(raw, o.retry), o.up, o.down), requestLog{log, o.told})
 	}
 	store := shards[0]
 	if len(shards) > 1 {
@@ -60,10 +61,16 @@ func openBucket(ctx context.Context, f meta.Format, bucket string) (object.Store
 	}
 }
 
-// requestLog writes every request to the log, at debug level.
-type requestLog struct{ log *slog.Logger }
+// requestLog writes every request to the log, at debug level, and tells it on.
+type requestLog struct {
+	log  *slog.Logger
+	told object.Observer // nil: nobody
+}
 
 func (r requestLog) Observe(op object.Op, bytes int64, took time.Duration, err error) {
+	if r.told != nil {
+		r.told.Observe(op, bytes, took, err)
+	}
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		r.log.Debug("object request", "op", op, "bytes", bytes, "took", took, "err", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -20,8 +21,9 @@ type test struct {
 	run  func(t *testing.T, dir string)
 }
 
-// Run runs the suite below dir, which must allow everything to the caller. As root it covers owners and devices too.
-func Run(t *testing.T, dir string) {
+// Run runs the suite below dir, which must allow everything to the caller, or only the named groups of it. As root it
+// covers owners and devices too.
+func Run(t *testing.T, dir string, groups ...string) {
 	for _, group := range []struct {
 		name  string
 		tests []test
@@ -30,7 +32,11 @@ func Run(t *testing.T, dir string) {
 		{"unlink", unlinkTests}, {"link", linkTests}, {"rename", renameTests},
 		{"dir", dirTests}, {"name", nameTests}, {"attr", attrTests}, {"time", timeTests},
 		{"owner", ownerTests}, {"xattr", xattrTests}, {"system", systemTests}, {"parallel", parallelTests},
+		{"lock", lockTests}, {"alloc", allocTests},
 	} {
+		if len(groups) > 0 && !slices.Contains(groups, group.name) {
+			continue
+		}
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.tests {
 				t.Run(c.name, func(t *testing.T) {

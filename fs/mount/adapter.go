@@ -25,8 +25,13 @@ type adapter struct {
 	// leases are nil when nobody tells of changes.
 	leases *leases
 
+	told        *told
+	forgetAttr  func(node uint64) // makes the kernel ask for a node's attributes again
+	forgetPages func(node uint64) // and for its data
+
 	files table[handle]
 	dirs  table[*listing]
+	locks lockers
 
 	logLimit *rate.Limiter
 	logMu    sync.Mutex // guards unlogged
@@ -40,11 +45,18 @@ const (
 )
 
 func newAdapter(b backend, opt Options) *adapter {
+	l := newLeases(b)
+	believed := opt.AttrTimeout // the longest time
+	if l != nil {
+		believed = max(believed, opt.AttrLease)
+	}
 	return &adapter{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: b, opt: opt, leases: newLeases(b),
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: b, opt: opt, leases: l,
 		reqs: newRequests(limits{
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),
+		told:       newTold(believed),
+		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
 		logLimit: rate.NewLimiter(logRate, logBurst),
 	}
 }
@@ -91,14 +103,18 @@ func (a *adapter) do(op string, cancel <-chan struct{}, h *fuse.InHeader, fn fun
 
 // run is do for requests on something that is open.
 func (a *adapter) run(op string, cancel <-chan struct{}, delay time.Duration, node uint64, fn func(context.Context) error) fuse.Status {
-	r := a.reqs.begin(cancel, delay)
+	return a.answer(a.reqs.begin(cancel, delay), op, node, fn)
+}
+
+// answer carries out a request that has begun.
+func (a *adapter) answer(r *request, op string, node uint64, fn func(context.Context) error) fuse.Status {
+	defer r.end() // also when fn panics
 	err := fn(r)
 	no, logged := errno(err)
 	if logged && errors.Is(r.ended(), context.Canceled) {
 		// Drivers report a broken-off request in their own ways.
 		no, logged = syscall.EINTR, false
 	}
-	r.end()
 	if logged {
 		a.log(op, node, err)
 	}

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -82,14 +83,22 @@ func (a *adapter) fill(ino meta.Ino, in *meta.Attr, out *fuse.Attr) {
 // fillAttr answers with an attribute; t was taken before the file system was asked for it.
 func (a *adapter) fillAttr(t ticket, ino meta.Ino, in *meta.Attr, out *fuse.AttrOut) {
 	a.fill(ino, in, &out.Attr)
-	out.SetTimeout(a.attrTimeout(a.leases.seen(t, ino, in)))
+	out.SetTimeout(a.attrTimeout(out.Ino, in, a.leases.seen(t, ino, in)))
+}
+
+// attrTimeout says how long the kernel may believe attributes that it is about to be told.
+func (a *adapter) attrTimeout(node uint64, in *meta.Attr, leased bool) time.Duration {
+	if in.Type == meta.TypeFile && !a.told.answer(node, stateOf(in)) {
+		return 0
+	}
+	return lease(leased, a.opt.AttrTimeout, a.opt.AttrLease)
 }
 
 // fillEntry answers with what a name in a directory stands for.
 func (a *adapter) fillEntry(t ticket, dir meta.Ino, name string, in *fs.Inode, out *fuse.EntryOut) {
 	entry, attr := a.leases.lookedUp(t, dir, name, in.Ino, &in.Attr)
 	out.NodeId = a.node(in.Ino)
-	out.SetAttrTimeout(a.attrTimeout(attr))
+	out.SetAttrTimeout(a.attrTimeout(out.NodeId, &in.Attr, attr))
 	out.SetEntryTimeout(a.entryTimeout(in.Attr.Type, entry))
 	a.fill(in.Ino, &in.Attr, &out.Attr)
 }

@@ -115,6 +115,7 @@ type request struct {
 	start     time.Time
 	interrupt <-chan struct{} // closed by the kernel's interrupt and at the end of the connection
 	delay     time.Duration   // from the interrupt to the end
+	timeout   time.Duration   // from the start to the end; 0: none
 
 	slot int // in reqs.live; guarded by reqs.mu
 
@@ -129,7 +130,7 @@ var _ context.Context = (*request)(nil)
 
 // begin makes the context of a request; end must follow.
 func (q *requests) begin(interrupt <-chan struct{}, delay time.Duration) *request {
-	return &request{reqs: q, start: time.Now(), interrupt: interrupt, delay: delay}
+	return &request{reqs: q, start: time.Now(), interrupt: interrupt, delay: delay, timeout: q.timeout}
 }
 
 // end ends the context when the request is answered, after which the interrupt channel may belong to another.
@@ -146,7 +147,7 @@ func (r *request) ended() error {
 	return r.err
 }
 
-func (r *request) Deadline() (time.Time, bool) { return r.start.Add(r.reqs.timeout), true }
+func (r *request) Deadline() (time.Time, bool) { return r.start.Add(r.timeout), r.timeout > 0 }
 
 // Value says that the kernel knows of the changes that it asks for.
 func (r *request) Value(key any) any {
@@ -230,7 +231,7 @@ func (r *request) judge(now time.Time) {
 	switch gone := r.reqs.detached.Load(); {
 	case !r.cut.IsZero() && !now.Before(r.cut):
 		r.finish(context.Canceled)
-	case now.Sub(r.start) >= r.reqs.timeout:
+	case r.timeout > 0 && now.Sub(r.start) >= r.timeout:
 		r.finish(context.DeadlineExceeded)
 	case gone != nil && min(now.Sub(*gone), now.Sub(r.start)) >= r.reqs.detachDelay:
 		r.finish(context.DeadlineExceeded)

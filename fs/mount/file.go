@@ -2,10 +2,12 @@ package mount
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"jfs/fs"
 	"jfs/internal/posix"
 	"jfs/meta"
 )
@@ -26,22 +28,46 @@ func (a *adapter) openFlags(kernel uint32) int {
 // opened enters a handle and says how the kernel is to treat it.
 func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenOut) {
 	out.Fh = a.files.add(h)
+	if d, ok := h.(interface{ Direct() bool }); ok && d.Direct() {
+		out.OpenFlags |= fuse.FOPEN_DIRECT_IO
+	}
 	if keepCache {
 		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
-	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
-		out.OpenFlags |= fuse.FOPEN_NOFLUSH // there is nothing that close(2) could report
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY && !a.opt.sharesLocks() {
+		// There is nothing that close(2) could report, and with locks of the kernel's own nothing to release.
+		out.OpenFlags |= fuse.FOPEN_NOFLUSH
 	}
 }
 
 func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return a.do("open", cancel, &in.InHeader, func(ctx context.Context) error {
-		h, keep, err := a.fs.Open(ctx, a.who(&in.InHeader), a.ino(in.NodeId), a.openFlags(in.Flags))
+		who, ino := a.who(&in.InHeader), a.ino(in.NodeId)
+		if fs.IsVirtual(ino) && who.Checked { // what is asked for through it the kernel has not checked
+			who.Checked = false
+			if who.UID != 0 {
+				who.Groups = groupsOf(in.Pid)
+			}
+		}
+		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
 		if err == nil {
+			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)
 		}
 		return err
 	})
+}
+
+// found makes the kernel ask for the attributes of a file if what it believes is not what the open has found. An
+// answer to an open itself has no room for them.
+func (a *adapter) found(node uint64, h handle) {
+	f, ok := h.(interface{ Found() meta.Attr })
+	if !ok {
+		return
+	}
+	if attr := f.Found(); a.told.open(node, stateOf(&attr)) {
+		a.forgetAttr(node)
+	}
 }
 
 func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
@@ -91,7 +117,8 @@ func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (
 
 func (a *adapter) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	return a.withFile("flush", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
-		return h.Flush(ctx)
+		err := h.Flush(ctx)
+		return errors.Join(err, a.closed(ctx, in))
 	})
 }
 
@@ -109,26 +136,8 @@ func (a *adapter) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 		return
 	}
 	a.run("release", cancel, a.reqs.detachDelay, in.NodeId, func(ctx context.Context) error {
+		err := a.released(ctx, in)
 		h.Release(ctx)
-		return nil
+		return err
 	})
-}
-
-// What follows is not offered. With ENOSYS the kernel never asks again and does what it can without: SEEK_DATA and
-// SEEK_HOLE take the file for one extent, fallocate gives EOPNOTSUPP (on which posix_fallocate of the C library
-// writes zeros), copy_file_range copies through the page cache, O_TMPFILE gives EOPNOTSUPP, and locks are kept
-// inside the kernel because they were not asked for when the connection was set up.
-
-func (a *adapter) Lseek(<-chan struct{}, *fuse.LseekIn, *fuse.LseekOut) fuse.Status {
-	return fuse.ENOSYS
-}
-
-func (a *adapter) Fallocate(<-chan struct{}, *fuse.FallocateIn) fuse.Status { return fuse.ENOSYS }
-
-func (a *adapter) CopyFileRange(<-chan struct{}, *fuse.CopyFileRangeIn) (uint32, fuse.Status) {
-	return 0, fuse.ENOSYS
-}
-
-func (a *adapter) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status {
-	return fuse.ENOSYS
 }

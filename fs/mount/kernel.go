@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,10 @@ func closeOnExec() {
 	}
 }
 
+// lookAgain is how often the table of mounts is read without being told of a change. Linux 6.18 was seen not to tell
+// of a lazy unmount until the next change of another mount.
+const lookAgain = 2 * time.Second
+
 // watch notes when somebody else takes the mount out of the tree. The connection lives on while files are open, so
 // nothing else tells. stop ends the watching; without a table of mounts there is none.
 func (s *Server) watch() (stop func()) {
@@ -53,7 +58,7 @@ func (s *Server) watch() (stop func()) {
 	running.Go(func() {
 		fds := []unix.PollFd{{Fd: int32(table.Fd()), Events: unix.POLLPRI}, {Fd: int32(bell), Events: unix.POLLIN}}
 		for {
-			_, err := unix.Poll(fds, -1)
+			_, err := unix.Poll(fds, int(lookAgain.Milliseconds()))
 			switch {
 			case err == unix.EINTR:
 				continue

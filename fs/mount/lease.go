@@ -8,11 +8,12 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"jfs/fs"
 	"jfs/meta"
 )
 
-// watched is what a backend needs beyond its duties so that the kernel may rely on what it was told for long.
-type watched interface {
+// coherent is what a backend needs beyond its duties so that the kernel may rely on what it was told for long.
+type coherent interface {
 	// Watch gives who tells of changes, nil if nobody does.
 	Watch() meta.Coherent
 	Resolve(ctx context.Context, dir meta.Ino, names []string) ([]meta.Ino, error)
@@ -23,7 +24,7 @@ type watched interface {
 // client of changes. It does not know a record for which there was no room, or that had changed while the kernel
 // waited for it: those get the ordinary timeouts.
 type leases struct {
-	watched
+	coherent
 	source meta.Coherent
 
 	// News are numbered. Who asks the file system for a record after the n-th gets one that is not older.
@@ -62,7 +63,7 @@ const (
 
 // newLeases gives nil when the backend has nobody who tells of changes.
 func newLeases(b backend) *leases {
-	w, ok := b.(watched)
+	w, ok := b.(coherent)
 	if !ok {
 		return nil
 	}
@@ -71,7 +72,7 @@ func newLeases(b backend) *leases {
 		return nil
 	}
 	l := &leases{
-		watched: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]meta.Ino{},
+		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]meta.Ino{},
 		wake: make(chan struct{}, 1),
 	}
 	l.pending.reset()
@@ -147,9 +148,13 @@ func (l *leases) fresh(t ticket, ino meta.Ino) bool {
 // lasting says whether a file's attribute changes only with a change that is told.
 func (l *leases) lasting(ino meta.Ino, a *meta.Attr) bool {
 	// What stands in for an attribute that cannot be read has no times.
-	return !ino.IsTrash() && a.Parent <= meta.TrashIno && a.Ctime != (meta.Time{}) &&
+	return ours(ino) && a.Parent <= meta.TrashIno && a.Ctime != (meta.Time{}) &&
 		(a.Type != meta.TypeFile || l.Published(ino))
 }
+
+// ours says whether an inode is one that changes only as the kernel asks or is told: not one that is made up, and none
+// of the trash, which is cleaned up by itself.
+func ours(ino meta.Ino) bool { return !ino.IsTrash() && !fs.IsVirtual(ino) }
 
 // lookedUp counts a reference of the kernel to an inode, and notes what it may rely on if the ticket is still good:
 // the name, and the attribute.
@@ -166,7 +171,7 @@ func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *
 	}
 	// What is heard from here on finds the notes, because it needs the lock.
 	attr = last && l.fresh(t, ino)
-	entry = !dir.IsTrash() && !ino.IsTrash() && l.fresh(t, dir) && l.note(dir, name, ino)
+	entry = !dir.IsTrash() && ours(ino) && l.fresh(t, dir) && l.note(dir, name, ino)
 	n.lookups++
 	n.attr = n.attr || attr
 	if entry {
@@ -295,10 +300,6 @@ func lease(leased bool, timeout, lease time.Duration) time.Duration {
 		return max(timeout, lease)
 	}
 	return timeout
-}
-
-func (a *adapter) attrTimeout(leased bool) time.Duration {
-	return lease(leased, a.opt.AttrTimeout, a.opt.AttrLease)
 }
 
 func (a *adapter) entryTimeout(t meta.Type, leased bool) time.Duration {

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -55,6 +56,11 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			attr, err = a.fs.GetAttr(ctx, ino)
 		} else {
 			attr, err = a.fs.SetAttr(ctx, a.who(&in.InHeader), ino, c, h)
+		}
+		if a.opt.WritebackCache && errors.Is(err, posix.ENOENT) && in.Valid&^uint32(fuse.FATTR_FH) == fuse.FATTR_MTIME|fuse.FATTR_CTIME {
+			// The kernel writes back the times of a file that was removed meanwhile. It does not look at the
+			// attributes in the answer, and an error would come out of some later syncfs(2).
+			return nil
 		}
 		if err == nil {
 			a.fillAttr(t, ino, &attr, out)
@@ -170,9 +176,4 @@ func (a *adapter) StatFs(cancel <-chan struct{}, h *fuse.InHeader, out *fuse.Sta
 		}
 		return nil
 	})
-}
-
-// Ioctl knows no command. With ENOSYS the kernel would answer the same, after asking every time.
-func (a *adapter) Ioctl(<-chan struct{}, *fuse.IoctlIn, []byte, *fuse.IoctlOut, []byte) fuse.Status {
-	return fuse.Status(posix.ENOTTY.Errno())
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"jfs/fs"
 )
 
 // Options are the settings of one mount. Only MountPoint and Volume are needed.
@@ -48,6 +50,12 @@ type Options struct {
 	EnableCap            bool // file capabilities (security.capability); needs EnableXattr
 	EnableSELinux        bool // labels (security.selinux); needs EnableXattr
 
+	EnableACL   bool // access control lists; the kernel heeds them, and EnableXattr is implied
+	EnableIoctl bool // attribute flags (chattr, lsattr)
+	// LocalLocks keeps the locks of files in this kernel. Without, they hold among all clients of the volume, and each
+	// close of a file that was open for reading costs a request more. Read-only mounts always do it.
+	LocalLocks bool
+
 	// WritebackCache lets the kernel gather writes. It then keeps its own size and mtime of files, so what other
 	// machines write may be seen late.
 	WritebackCache bool
@@ -66,6 +74,9 @@ type Options struct {
 
 	// Observe is told of every request: its name, how long it took, and its answer. nil: nobody is.
 	Observe func(op string, d time.Duration, errno syscall.Errno)
+
+	// AccessLog gets a line about every request while somebody reads it; nil: there is none.
+	AccessLog *fs.AccessLog
 
 	kernel []string // options of mount(2) that Set took, as given
 }
@@ -94,6 +105,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.EnableACL {
+		o.EnableXattr = true
 	}
 	if o.Source == "" {
 		o.Source = "JuiceFS:" + o.Volume
@@ -211,3 +225,6 @@ func (o *Options) words() []string {
 	}
 	return words
 }
+
+// sharesLocks says whether locks of files are those of the volume.
+func (o *Options) sharesLocks() bool { return !o.LocalLocks && !o.ReadOnly }

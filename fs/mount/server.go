@@ -13,6 +13,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -67,6 +68,16 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	if s.raw, err = attach(s.a, &opt); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
 	}
+	s.a.forgetPages = func(node uint64) {
+		if err := notified("inode", s.raw.InodeNotify(node, 0, 0)); err != nil {
+			s.log.Warn("pages of a locked file may be old", "inode", s.a.ino(node), "err", err)
+		}
+	}
+	s.a.forgetAttr = func(node uint64) { // attributes alone may be invalidated while the kernel waits for an answer
+		if err := notified("inode", s.raw.InodeNotify(node, -1, 0)); err != nil {
+			s.log.Debug("attributes may be seen late", "inode", s.a.ino(node), "err", err)
+		}
+	}
 	m, ok, err := mountAt(s.point)
 	if err == nil && !ok {
 		err = errors.New("the mount is gone already")
@@ -90,10 +101,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 func attach(a *adapter, opt *Options) (*fuse.Server, error) {
 	fo := fuseOptions(opt)
 	var direct error
+	files := watch(a, opt.AccessLog)
 	if os.Geteuid() == 0 {
 		fo.DirectMountStrict = true
 		fo.DirectMountFlags = opt.bits() | syscall.MS_MGC_VAL // not 0, which would mean the default
-		raw, err := fuse.NewServer(a, opt.MountPoint, fo)
+		raw, err := fuse.NewServer(files, opt.MountPoint, fo)
 		if err == nil {
 			return raw, nil
 		}
@@ -106,7 +118,7 @@ func attach(a *adapter, opt *Options) (*fuse.Server, error) {
 	}
 	fo.DirectMountStrict = false
 	fo.Options = append(fo.Options, opt.words()...)
-	raw, err := fuse.NewServer(a, opt.MountPoint, fo)
+	raw, err := fuse.NewServer(files, opt.MountPoint, fo)
 	if err != nil {
 		undo(opt)
 		if direct != nil {
@@ -142,11 +154,17 @@ func fuseOptions(opt *Options) *fuse.MountOptions {
 		MaxBackground: opt.MaxBackground,
 		DisableSplice: true, // answers come from memory, for which splicing only adds work with pipes
 		DisableXAttrs: !opt.EnableXattr,
+		EnableLocks:   opt.sharesLocks(),
+		EnableAcl:     opt.EnableACL,
 		Debug:         opt.Debug,
 		Logger:        logger(opt),
+		PanicHandler: func(what any) fuse.Status {
+			opt.Log.Error("a request panicked", "panic", what, "stack", string(debug.Stack()))
+			return fuse.EIO
+		},
 		// O_TRUNC and umask are left to the file system: one request less per truncating open, and default ACLs
-		// replace the umask. Large direct reads are sent as requests side by side.
-		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_ASYNC_DIO,
+		// replace the umask. CAP_ASYNC_DIO is not asked for: with it, whoever waits for direct I/O cannot be killed.
+		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK,
 	}
 	if opt.WritebackCache {
 		fo.ExtraCapabilities |= fuse.CAP_WRITEBACK_CACHE

@@ -7,6 +7,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"jfs/internal/posix"
+	"jfs/meta"
 )
 
 // hidden says whether an attribute does not exist for this mount: capabilities and labels unless they are enabled.
@@ -24,11 +25,21 @@ func (a *adapter) hidden(name string) bool {
 // isACL says whether the name stands for an access control list, which is no ordinary attribute.
 func isACL(name string) bool { return strings.HasPrefix(name, "system.posix_acl_") }
 
+// owner is who for a change of an attribute. What a change of an access control list does to a file depends on the
+// groups of the caller.
+func (a *adapter) owner(h *fuse.InHeader, name string) meta.Cred {
+	c := a.who(h)
+	if isACL(name) && c.UID != 0 && c.Groups == nil {
+		c.Groups = groupsOf(h.Pid)
+	}
+	return c
+}
+
 func (a *adapter) GetXAttr(cancel <-chan struct{}, h *fuse.InHeader, name string, dest []byte) (size uint32, st fuse.Status) {
 	switch {
 	case a.hidden(name):
 		return 0, fuse.ENODATA
-	case isACL(name):
+	case isACL(name) && !a.opt.EnableACL:
 		return 0, fuse.ENOTSUP
 	}
 	st = a.do("getxattr", cancel, h, func(ctx context.Context) error {
@@ -70,12 +81,12 @@ func put(dest, value []byte) (uint32, error) {
 }
 
 func (a *adapter) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string, value []byte) fuse.Status {
-	if a.hidden(name) || isACL(name) {
+	if a.hidden(name) || isACL(name) && !a.opt.EnableACL {
 		return fuse.ENOTSUP
 	}
 	return a.do("setxattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		// The value stands in the buffer of the request, which does not outlive it.
-		return a.fs.SetXattr(ctx, a.ino(in.NodeId), name, append([]byte(nil), value...), in.Flags)
+		return a.fs.SetXattr(ctx, a.owner(&in.InHeader, name), a.ino(in.NodeId), name, append([]byte(nil), value...), in.Flags)
 	})
 }
 
@@ -83,10 +94,10 @@ func (a *adapter) RemoveXAttr(cancel <-chan struct{}, h *fuse.InHeader, name str
 	switch {
 	case a.hidden(name):
 		return fuse.ENODATA
-	case isACL(name):
+	case isACL(name) && !a.opt.EnableACL:
 		return fuse.ENOTSUP
 	}
 	return a.do("removexattr", cancel, h, func(ctx context.Context) error {
-		return a.fs.RemoveXattr(ctx, a.ino(h.NodeId), name)
+		return a.fs.RemoveXattr(ctx, a.owner(h, name), a.ino(h.NodeId), name)
 	})
 }

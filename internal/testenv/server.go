@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -53,6 +55,25 @@ func FreePort(tb testing.TB) int {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// ClosedPort returns a TCP port of 127.0.0.1 that refuses connections until the test ends: it is bound, so that no
+// other test's server gets it, and nobody listens.
+func ClosedPort(tb testing.TB) int {
+	tb.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatalf("find a closed port: %v", err)
+	}
+	tb.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		tb.Fatalf("find a closed port: %v", err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		tb.Fatalf("find a closed port: %v", err)
+	}
+	return name.(*unix.SockaddrInet4).Port
 }
 
 // launch starts a new server on a free port, and stops it when the test ends.

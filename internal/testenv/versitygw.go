@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
+// The keys of the root user of every VersityGW.
 const (
-	s3AccessKey = "testaccess"
-	s3SecretKey = "testsecretkey"
+	S3AccessKey = "testaccess"
+	S3SecretKey = "testsecretkey"
 )
 
 // VersityGW starts an S3 server without buckets, and returns its URL (http://host:port) and the keys of
@@ -20,7 +21,7 @@ const (
 func VersityGW(tb testing.TB) (endpoint, accessKey, secretKey string) {
 	tb.Helper()
 	s := StartVersityGW(tb)
-	return "http://" + s.Addr, s3AccessKey, s3SecretKey
+	return "http://" + s.Addr, S3AccessKey, S3SecretKey
 }
 
 // StartVersityGW is VersityGW for tests that stop, kill or start it again; its objects survive that.
@@ -37,18 +38,18 @@ func StartVersityGW(tb testing.TB) *Server {
 		args: func(addr string) []string {
 			return []string{"--port", addr, "--keep-alive", "--quiet", "posix", dir}
 		},
-		env:   []string{"ROOT_ACCESS_KEY=" + s3AccessKey, "ROOT_SECRET_KEY=" + s3SecretKey},
+		env:   []string{"ROOT_ACCESS_KEY=" + S3AccessKey, "ROOT_SECRET_KEY=" + S3SecretKey},
 		ready: httpReady,
 	})
 }
 
-// findVersityGW looks where JFS_TEST_VERSITYGW says, else in the module's .build directory, else in PATH.
+// findVersityGW looks where JFS_TEST_VERSITYGW says, else where `make tools` puts it, else in PATH.
 func findVersityGW() (string, error) {
 	if path := os.Getenv("JFS_TEST_VERSITYGW"); path != "" {
 		return exec.LookPath(path)
 	}
 	if root, err := moduleRoot(); err == nil {
-		if path, err := exec.LookPath(filepath.Join(root, ".build", "versitygw")); err == nil {
+		if path, err := exec.LookPath(filepath.Join(root, ".build", "bin", "versitygw")); err == nil {
 			return path, nil
 		}
 	}

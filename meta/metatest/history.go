@@ -89,7 +89,7 @@ func History(t *testing.T, eng meta.Engine, seed uint64, steps int) string {
 			said = shown(ino, a)
 		case 12:
 			ino := pick(known)
-			if err = c.SetXattr(c.ctx, ino, "user."+name(), []byte(name()), uint32(rnd.IntN(3))); err == nil {
+			if err = c.SetXattr(c.ctx, meta.Root, ino, "user."+name(), []byte(name()), uint32(rnd.IntN(3))); err == nil {
 				said = ino
 			}
 		case 13:

@@ -288,7 +288,7 @@ func testDirQuota(t *testing.T, e meta.Engine) {
 	a := dirAttr(1)
 	put(t, e, map[meta.Ino]meta.Attr{5: a})
 	update(t, e, meta.Want{}, func(tx meta.Tx) error {
-		tx.DropDirQuota(5) // has none
+		tx.DropQuota(meta.QuotaKey{Kind: meta.QuotaDir, ID: 5}) // has none
 		return nil
 	})
 	wantAttr(t, e, 5, &a)

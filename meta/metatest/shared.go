@@ -22,6 +22,10 @@ func RunShared(t *testing.T, open func(t *testing.T) (a, b meta.Engine)) {
 		{"OneWinner", func(t *testing.T, a, b meta.Engine) { oneWinner(t, a, b) }},
 		{"CreateAgainstRmdir", func(t *testing.T, a, b meta.Engine) { createAgainstRmdir(t, a, b) }},
 		{"Reserve", func(t *testing.T, a, b meta.Engine) { reserveDisjoint(t, a, b) }},
+		{"FlockOneWinner", func(t *testing.T, a, b meta.Engine) { flockWinner(t, a, b) }},
+		{"PlockPromise", func(t *testing.T, a, b meta.Engine) { plockPromise(t, a, b) }},
+		{"QuotaSums", func(t *testing.T, a, b meta.Engine) { quotaSums(t, a, b) }},
+		{"ACLNumbers", func(t *testing.T, a, b meta.Engine) { aclNumbers(t, a, b) }},
 		{"UsageAfterClose", testUsageAfterClose},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +25,11 @@ func Run(t *testing.T, database Database) {
 	open := func(t *testing.T) meta.Engine { return database(t)() }
 	t.Run("Engine", func(t *testing.T) { RunEngine(t, open) })
 	t.Run("Volume", func(t *testing.T) { RunVolume(t, open) })
+	t.Run("Maintain", func(t *testing.T) { RunMaintain(t, database) })
 	t.Run("Races", func(t *testing.T) { RunRaces(t, database) })
+	t.Run("Posix", func(t *testing.T) { RunPosix(t, database) })
+	t.Run("Quotas", func(t *testing.T) { RunQuotas(t, database) })
+	t.Run("Trees", func(t *testing.T) { RunTrees(t, open) })
 }
 
 // RunVolume checks the operations of meta.Volume on an engine.
@@ -37,6 +42,7 @@ func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 		"Unlink":          volumeUnlink,
 		"UnlinkOpen":      volumeUnlinkOpen,
 		"UnlinkTrash":     volumeUnlinkTrash,
+		"UnlinkOpenRace":  volumeUnlinkOpenRace,
 		"Rmdir":           volumeRmdir,
 		"Rename":          volumeRename,
 		"RenameOver":      volumeRenameOver,
@@ -45,6 +51,7 @@ func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 		"Link":            volumeLink,
 		"Symlink":         volumeSymlink,
 		"Write":           volumeWrite,
+		"WritePacked":     volumeWritePacked,
 		"Truncate":        volumeTruncate,
 		"SetAttr":         volumeSetAttr,
 		"Xattr":           volumeXattr,
@@ -330,6 +337,29 @@ func volumeUnlinkOpen(t *testing.T, c *client) {
 	c.wantFreed(s)
 }
 
+// volumeUnlinkOpenRace: a file whose open succeeded is there until it is closed, whatever comes between.
+func volumeUnlinkOpenRace(t *testing.T, c *client) {
+	c.session()
+	for round := range 100 {
+		name := fmt.Sprint("f", round)
+		f := c.file(meta.RootIno, name)
+		var wg sync.WaitGroup
+		wg.Go(func() { c.oneOf("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, name), nil) })
+		wg.Go(func() {
+			_, err := c.Open(c.ctx, meta.Root, f, meta.OpenFor{Read: true})
+			if c.oneOf("open", err, nil, posix.ENOENT) != nil {
+				return
+			}
+			_, err = c.GetAttr(c.ctx, f)
+			c.oneOf("attribute of an open file", err, nil)
+			c.oneOf("close", c.CloseFile(c.ctx, f), nil)
+		})
+		wg.Wait()
+		_, err := c.GetAttr(c.ctx, f)
+		c.want("attribute of the unlinked and closed", err, posix.ENOENT)
+	}
+}
+
 func (c *client) wantFreed(want ...meta.Slice) {
 	c.t.Helper()
 	got := map[uint64]bool{}
@@ -546,6 +576,45 @@ func volumeWrite(t *testing.T, c *client) {
 	c.want("directory", err, posix.EPERM)
 }
 
+// volumeWritePacked: many records may share a slice, which goes with the last of them.
+func volumeWritePacked(t *testing.T, c *client) {
+	f, g := c.file(meta.RootIno, "f"), c.file(meta.RootIno, "g")
+	kept := c.wrote(g, 0, 10)
+	id, err := c.NewSlice(c.ctx)
+	c.noErr("slice", err)
+	var ws []meta.Written
+	for i := range uint32(5000) {
+		ws = append(ws, meta.Written{Index: i / 4500, Slice: meta.Slice{Pos: i * 100, ID: id, Size: 500_000, Off: i * 100, Len: 100}})
+	}
+	_, _, err = c.Write(c.ctx, f, meta.Commit{Slices: ws})
+	c.noErr("write", err)
+	for index, want := range map[uint32]int{0: 4500, 1: 500} {
+		got, err := c.Chunk(c.ctx, f, index)
+		c.noErr("chunk", err)
+		if len(got) != want {
+			t.Errorf("chunk %d has %d records, want %d", index, len(got), want)
+		}
+	}
+	refs := func(s meta.SliceRef) (n int64) {
+		c.noErr("references", c.eng.View(c.ctx, meta.Want{}, func(r meta.Reader) error {
+			all, err := r.Refs([]meta.SliceRef{s})
+			if err == nil {
+				n = all[0]
+			}
+			return err
+		}))
+		return n
+	}
+	if n := refs(meta.SliceRef{ID: id, Size: 500_000}); n != 5000 {
+		t.Errorf("%d references, want 5000", n)
+	}
+	if n := refs(meta.SliceRef{ID: kept.ID, Size: kept.Size}); n != 1 {
+		t.Errorf("%d references to a slice of one record", n)
+	}
+	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, "f"))
+	c.wantFreed(meta.Slice{ID: id})
+}
+
 func volumeTruncate(t *testing.T, c *client) {
 	f := c.file(meta.RootIno, "f")
 	s := c.wrote(f, 0, 5000)
@@ -631,13 +700,13 @@ func volumeXattr(t *testing.T, c *client) {
 	_, err := c.GetXattr(c.ctx, f, "user.a")
 	c.want("missing", err, posix.ENODATA)
 	big := make([]byte, 60000)
-	c.noErr("set", c.SetXattr(c.ctx, f, "user.a", []byte("1\x00"), 0))
-	c.noErr("set", c.SetXattr(c.ctx, f, "user.b", big, meta.XattrCreate))
-	c.noErr("set", c.SetXattr(c.ctx, f, "user.empty", nil, 0))
-	c.want("create", c.SetXattr(c.ctx, f, "user.a", nil, meta.XattrCreate), posix.EEXIST)
-	c.want("replace", c.SetXattr(c.ctx, f, "user.c", nil, meta.XattrReplace), posix.ENODATA)
-	c.want("long name", c.SetXattr(c.ctx, f, strings.Repeat("n", 256), nil, 0), posix.ERANGE)
-	c.want("long value", c.SetXattr(c.ctx, f, "user.d", make([]byte, 65537), 0), posix.ERANGE)
+	c.noErr("set", c.SetXattr(c.ctx, meta.Root, f, "user.a", []byte("1\x00"), 0))
+	c.noErr("set", c.SetXattr(c.ctx, meta.Root, f, "user.b", big, meta.XattrCreate))
+	c.noErr("set", c.SetXattr(c.ctx, meta.Root, f, "user.empty", nil, 0))
+	c.want("create", c.SetXattr(c.ctx, meta.Root, f, "user.a", nil, meta.XattrCreate), posix.EEXIST)
+	c.want("replace", c.SetXattr(c.ctx, meta.Root, f, "user.c", nil, meta.XattrReplace), posix.ENODATA)
+	c.want("long name", c.SetXattr(c.ctx, meta.Root, f, strings.Repeat("n", 256), nil, 0), posix.ERANGE)
+	c.want("long value", c.SetXattr(c.ctx, meta.Root, f, "user.d", make([]byte, 65537), 0), posix.ERANGE)
 	got, err := c.GetXattr(c.ctx, f, "user.a")
 	c.noErr("get", err)
 	if string(got) != "1\x00" {
@@ -649,8 +718,8 @@ func volumeXattr(t *testing.T, c *client) {
 	if !slices.Equal(names, []string{"user.a", "user.b", "user.empty"}) {
 		t.Errorf("names %q", names)
 	}
-	c.noErr("remove", c.RemoveXattr(c.ctx, f, "user.a"))
-	c.want("remove again", c.RemoveXattr(c.ctx, f, "user.a"), posix.ENODATA)
+	c.noErr("remove", c.RemoveXattr(c.ctx, meta.Root, f, "user.a"))
+	c.want("remove again", c.RemoveXattr(c.ctx, meta.Root, f, "user.a"), posix.ENODATA)
 }
 
 func volumeReaddir(t *testing.T, c *client) {
@@ -740,7 +809,7 @@ func volumeCapacity(t *testing.T, c *client) {
 	c.file(meta.RootIno, "h")
 	_, _, err = c.Mknod(c.ctx, meta.Root, meta.RootIno, "i", meta.New{Type: meta.TypeFile})
 	c.want("one inode too many", err, posix.ENOSPC)
-	s := c.StatFS()
+	s := c.StatFS(c.ctx, meta.RootIno)
 	if s.TotalBytes != 16<<10 || s.FreeBytes != 4<<10 || s.TotalInodes != 3 || s.FreeInodes != 0 {
 		t.Errorf("statfs %+v", s)
 	}

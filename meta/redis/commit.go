@@ -94,7 +94,7 @@ func (t *tx) check(args []string, r *read) []string {
 }
 
 // releaseLocks adds the removal of all locks of the dropped sessions to the writes. The session is over, so
-// the set of its locks does not grow any more.
+// the set of its locks does not grow any more, except by this transaction.
 func (t *tx) releaseLocks() error {
 	for _, sid := range t.dropped {
 		key := t.e.keys.locked(sid)
@@ -107,6 +107,9 @@ func (t *tx) releaseLocks() error {
 		locks, err := r.AsStrSlice()
 		if err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
+		}
+		for lock := range t.locks {
+			locks = append(locks, lock)
 		}
 		for _, lock := range locks { // whole names of the hashes
 			t.writes = append(t.writes, "u", t.index(lock), strconv.FormatUint(sid, 10)+"_")

@@ -98,13 +98,14 @@ while ARGV[i] do
       out[#out + 1] = ''
     end
     i = i + 4
-  elseif op == 'a' then -- second and third key, field, one number for each key: added if the first has the field
-    if redis.call('HEXISTS', key, ARGV[i + 2]) == 1 then
-      redis.call('HINCRBY', key, ARGV[i + 2], ARGV[i + 3])
-      redis.call('HINCRBY', KEYS[tonumber(ARGV[i])], ARGV[i + 2], ARGV[i + 4])
-      redis.call('HINCRBY', KEYS[tonumber(ARGV[i + 1])], ARGV[i + 2], ARGV[i + 5])
+  elseif op == 'a' then -- field, count, keys with numbers: added to the field of each if the first key has it
+    local field, n = ARGV[i], tonumber(ARGV[i + 1])
+    if redis.call('HEXISTS', key, field) == 1 then
+      for j = i + 2, i + 2 * n, 2 do
+        redis.call('HINCRBY', KEYS[tonumber(ARGV[j])], field, ARGV[j + 1])
+      end
     end
-    i = i + 6
+    i = i + 2 + 2 * n
   elseif op == 'w' then -- write the value again, so that whoever watches the key sees a change
     local v = redis.call('GET', key)
     if v then

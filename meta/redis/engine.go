@@ -219,7 +219,7 @@ func (e *Engine) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (uint
 		return 0, errClosed
 	}
 	key, ok := e.keys.sequence(seq)
-	if !ok || n == 0 || n > 1<<62 {
+	if !ok || n > 1<<62 {
 		return 0, fmt.Errorf("reserve %d of sequence %d: no such sequence or number", n, seq)
 	}
 	// Numbers may be lost, so this is repeated like a read even if an attempt may have reached the server.

@@ -156,7 +156,7 @@ func TestGolden(t *testing.T) {
 		tx.DropSustained(1, 9)
 		tx.DropSession(1)
 		tx.DropDirStat(2)
-		tx.DropDirQuota(2)
+		tx.DropQuota(meta.QuotaKey{Kind: meta.QuotaDir, ID: 2})
 		return nil
 	})
 	left := slices.Sorted(maps.Keys(stored(t, e)))

@@ -19,9 +19,9 @@ const (
 	keyDirLength     = "dirDataLength"
 	keyDirSpace      = "dirUsedSpace"
 	keyDirInodes     = "dirUsedInodes"
-	keyQuota         = "dirQuota"
-	keyQuotaSpace    = "dirQuotaUsedSpace"
-	keyQuotaInodes   = "dirQuotaUsedInodes"
+	keyDelSlices     = "delSlices"
+	keyDetached      = "detachedNodes"
+	keyACL           = "acl"
 	keyOldHeartbeats = "sessions" // of clients before 1.0; never has a prefix
 )
 
@@ -41,6 +41,9 @@ func (k keys) xattrs(ino meta.Ino) string  { return k.numbered("x", uint64(ino))
 
 func (k keys) sustained(sid uint64) string { return k.numbered("session", sid) }
 func (k keys) locked(sid uint64) string    { return k.numbered("locked", sid) }
+
+func (k keys) flocks(ino meta.Ino) string { return k.numbered("lockf", uint64(ino)) }
+func (k keys) plocks(ino meta.Ino) string { return k.numbered("lockp", uint64(ino)) }
 
 func (k keys) chunk(ino meta.Ino, index uint32) string {
 	b := make([]byte, 0, len(k.prefix)+32)

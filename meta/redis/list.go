@@ -224,16 +224,25 @@ func (t *tx) scanChunks(ino meta.Ino, n uint64) ([]uint32, error) {
 }
 
 func (t *tx) DeadSlices(limit int) ([]meta.SliceRef, error) {
+	return t.refRecords(limit, func(refs string) bool { return strings.HasPrefix(refs, "-") })
+}
+
+// SpareRefs: the server holds one less than there are, and nothing for one.
+func (t *tx) SpareRefs(limit int) ([]meta.SliceRef, error) {
+	return t.refRecords(limit, func(refs string) bool { return refs == "0" })
+}
+
+func (t *tx) refRecords(limit int, wanted func(refs string) bool) ([]meta.SliceRef, error) {
 	key := t.e.keys.global(keySliceRef)
-	var dead []meta.SliceRef
+	var found []meta.SliceRef
 	seen := map[meta.SliceRef]bool{} // a scan may give an element twice
-	for cursor := uint64(0); len(dead) < limit; {
+	for cursor := uint64(0); len(found) < limit; {
 		step, err := t.scanStep(key, cursor, scanCount)
 		if err != nil {
 			return nil, t.fail(fmt.Errorf("scan %s: %w", key, err))
 		}
-		for i := 0; i+1 < len(step.Elements) && len(dead) < limit; i += 2 {
-			if !strings.HasPrefix(step.Elements[i+1], "-") {
+		for i := 0; i+1 < len(step.Elements) && len(found) < limit; i += 2 {
+			if !wanted(step.Elements[i+1]) {
 				continue
 			}
 			s, err := parseSliceField(step.Elements[i])
@@ -242,14 +251,14 @@ func (t *tx) DeadSlices(limit int) ([]meta.SliceRef, error) {
 			}
 			if !seen[s] {
 				seen[s] = true
-				dead = append(dead, s)
+				found = append(found, s)
 			}
 		}
 		if cursor = step.Cursor; cursor == 0 {
 			break
 		}
 	}
-	return dead, nil
+	return found, nil
 }
 
 func parseSliceField(field string) (meta.SliceRef, error) {
@@ -360,11 +369,7 @@ func (t *tx) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
 func numbers(ms []rueidis.RedisMessage) ([]int64, error) {
 	out := make([]int64, len(ms))
 	for i := range ms {
-		m, err := convert(&ms[i])
-		if err != nil {
-			return nil, err
-		}
-		s, err := m.string()
+		s, err := value(&ms[i])
 		if err != nil {
 			return nil, err
 		}

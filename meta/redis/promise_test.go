@@ -95,6 +95,10 @@ func TestEveryReadIsAPromise(t *testing.T) {
 		{"parents", func(tx meta.Tx) error { _, err := tx.Parents(3); return err }, func(tx meta.Tx) { tx.AddParent(3, 1, 1) }},
 		{"references", func(tx meta.Tx) error { _, err := tx.Refs([]meta.SliceRef{{ID: 1, Size: 10}}); return err }, func(tx meta.Tx) { tx.AddRef(1, 10, 1) }},
 		{"counter", func(tx meta.Tx) error { _, err := tx.Counter(meta.LastCleanupFiles); return err }, func(tx meta.Tx) { tx.SetCounter(meta.LastCleanupFiles, 7) }},
+		{"flocks", func(tx meta.Tx) error { _, err := tx.Flocks(3); return err }, func(tx meta.Tx) { setFlock(tx, 3, 2) }},
+		{"no flocks", func(tx meta.Tx) error { _, err := tx.Flocks(4); return err }, func(tx meta.Tx) { setFlock(tx, 4, 1) }},
+		{"plocks", func(tx meta.Tx) error { _, err := tx.Plocks(3); return err }, func(tx meta.Tx) { setPlock(tx, 3, 1, 9) }},
+		{"no plocks", func(tx meta.Tx) error { _, err := tx.Plocks(4); return err }, func(tx meta.Tx) { setPlock(tx, 4, 1, 9) }},
 		{"session", func(tx meta.Tx) error { _, _, err := tx.Session(1); return err }, func(tx meta.Tx) { tx.SetSession(meta.SessionRecord{Sid: 1, Expire: 99}) }},
 		{"no session", func(tx meta.Tx) error { _, _, err := tx.Session(2); return err }, func(tx meta.Tx) { tx.SetSession(meta.SessionRecord{Sid: 2, Expire: 99}) }},
 	} {
@@ -105,6 +109,8 @@ func TestEveryReadIsAPromise(t *testing.T) {
 			tx.AppendSlices(3, 0, one)
 			tx.SetXattr(3, "user.a", []byte("1"))
 			tx.SetSession(meta.SessionRecord{Sid: 1, Expire: 50, Info: []byte("{}")})
+			setFlock(tx, 3, 1)
+			setPlock(tx, 3, 1, 5)
 			return nil
 		})
 		runs := 0
@@ -128,6 +134,17 @@ func TestEveryReadIsAPromise(t *testing.T) {
 			t.Errorf("%s: %d runs, want %d", c.name, runs, want)
 		}
 	}
+}
+
+// setFlock and setPlock change a lock after the read that they need.
+func setFlock(tx meta.Tx, ino meta.Ino, sid uint64) {
+	_, _ = tx.Flocks(ino) // a failure fails the commit
+	tx.SetFlock(ino, meta.LockOwner{Sid: sid}, meta.FlockShared)
+}
+
+func setPlock(tx meta.Tx, ino meta.Ino, sid, end uint64) {
+	_, _ = tx.Plocks(ino)
+	tx.SetPlocks(ino, meta.LockOwner{Sid: sid}, []meta.Plock{{End: end}})
 }
 
 // TestRaces lets many goroutines of two engines change the same records.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/redis/rueidis"
 )
@@ -236,4 +237,22 @@ func convert(m *rueidis.RedisMessage) (reply, error) {
 	}
 	s, err := m.ToString()
 	return reply{kind: replyString, text: s}, err
+}
+
+// value is the string of such an answer, "" for nil.
+func value(m *rueidis.RedisMessage) (string, error) {
+	r, err := convert(m)
+	if err != nil {
+		return "", err
+	}
+	return r.string()
+}
+
+// joined is the elements of a list in such an answer as one string.
+func joined(m *rueidis.RedisMessage) (string, error) {
+	if m.IsNil() {
+		return "", nil
+	}
+	elements, err := m.AsStrSlice()
+	return strings.Join(elements, ""), err
 }

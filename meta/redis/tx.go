@@ -31,9 +31,10 @@ type tx struct {
 	require  []string
 	writes   []string
 	effects  []effect
-	written  []string   // keys, of which the server has to tell again if they are of attributes or directories
-	sized    []meta.Ino // directories whose size the commit tells
-	dropped  []uint64   // sessions whose locks go away with the commit
+	written  []string                     // keys, of which the server has to tell again if they are of attributes or directories
+	sized    []meta.Ino                   // directories whose size the commit tells
+	dropped  []uint64                     // sessions whose locks go away with the commit
+	locks    map[string]map[string]uint64 // by name of a hash of locks that is changed: its fields, with their sessions
 }
 
 // trust says which records of the memory may stand in for reads.
@@ -260,8 +261,15 @@ func (t *tx) AddUsage(space, inodes int64) {
 
 func (t *tx) AddDirStat(dir meta.Ino, d meta.DirStat) {
 	k := t.e.dirStatKeys()
-	t.writes = append(t.writes, "a", t.index(k[0]), t.index(k[1]), t.index(k[2]),
-		dir.String(), decimal(d.Inodes), decimal(d.Space), decimal(d.Length))
+	t.addWhere(dir.String(), k[:], d.Inodes, d.Space, d.Length)
+}
+
+// addWhere adds to a field of several hashes if the first of them has it.
+func (t *tx) addWhere(field string, hashes []string, numbers ...int64) {
+	t.writes = append(t.writes, "a", t.index(hashes[0]), field, strconv.Itoa(len(hashes)))
+	for i, key := range hashes {
+		t.writes = append(t.writes, t.index(key), decimal(numbers[i]))
+	}
 }
 
 func (t *tx) SetDirStat(dir meta.Ino, s meta.DirStat) {
@@ -273,11 +281,5 @@ func (t *tx) SetDirStat(dir meta.Ino, s meta.DirStat) {
 func (t *tx) DropDirStat(dir meta.Ino) {
 	for _, key := range t.e.dirStatKeys() {
 		t.do("HDEL", key, dir.String())
-	}
-}
-
-func (t *tx) DropDirQuota(dir meta.Ino) {
-	for _, key := range []string{keyQuota, keyQuotaSpace, keyQuotaInodes} {
-		t.do("HDEL", t.e.keys.global(key), dir.String())
 	}
 }

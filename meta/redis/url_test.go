@@ -178,5 +178,5 @@ func TestConnectErrors(t *testing.T) {
 }
 
 func freeAddr(t *testing.T) string {
-	return net.JoinHostPort("127.0.0.1", big.NewInt(int64(testenv.FreePort(t))).String())
+	return net.JoinHostPort("127.0.0.1", big.NewInt(int64(testenv.ClosedPort(t))).String())
 }

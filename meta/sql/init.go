@@ -129,8 +129,8 @@ func (t *tx) createCounters() error {
 
 // Reserve takes numbers in a transaction of its own.
 func (e *Engine) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (first uint64, err error) {
-	if n == 0 || n > 1<<32 {
-		return 0, fmt.Errorf("reserve %d numbers: want 1 to 2^32", n)
+	if n > 1<<32 {
+		return 0, fmt.Errorf("reserve %d numbers: want up to 2^32", n)
 	}
 	err = e.writer.do(&request{ctx: ctx, want: &meta.Want{}, fn: func(t *tx) (err error) {
 		first, err = t.reserve(seq, int64(n))
@@ -153,7 +153,9 @@ func (t *tx) reserve(seq meta.Sequence, n int64) (uint64, error) {
 		if _, err := t.one(qReadSequence, []any{table}, &value); err != nil {
 			return 0, err
 		}
-		t.add(qSetSequence, table, int64(value)+n)
+		if n > 0 {
+			t.add(qSetSequence, table, int64(value)+n)
+		}
 		return uint64(value) + 1, nil
 	}
 	ok, err := t.one(qCounter, []any{s.counter}, &value)
@@ -167,6 +169,8 @@ func (t *tx) reserve(seq meta.Sequence, n int64) (uint64, error) {
 		}
 		value = number(s.first)
 	}
-	t.SetCounter(s.counter, int64(value)+n)
+	if n > 0 {
+		t.SetCounter(s.counter, int64(value)+n)
+	}
 	return uint64(int64(value) + s.used), nil
 }

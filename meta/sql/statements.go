@@ -52,7 +52,34 @@ const (
 	qAddDirStat
 	qSetDirStat
 	qDropDirStat
-	qDropDirQuota
+	qQuotaDir
+	qQuotasDir
+	qSetQuotaDir
+	qDropQuotaDir
+	qAddQuotaDir
+	qQuotaOwner
+	qQuotasOwner
+	qSetQuotaOwner
+	qDropQuotaOwner
+	qAddQuotaOwner
+	qACL
+	qACLs
+	qNewACL
+	qDelayed
+	qSetDelayed
+	qHasDelayed
+	qDropDelayed
+	qDetached
+	qSetDetached
+	qDropDetached
+	qFlocks
+	qSetFlock
+	qDropFlock
+	qPlocks
+	qSetPlocks
+	qDropPlock
+	qScanChunks
+	qScanNodes
 	qSession
 	qSessions
 	qSetSession
@@ -80,6 +107,8 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 	ex := d.excluded
 	node := strings.Join(nodeCols[:], ", ")
 	nodeOf := "n." + strings.Join(nodeCols[:], ", n.")
+	const quota = "max_space, max_inodes, used_space, used_inodes"
+	acl := "owner, " + d.quote("group") + ", mask, other, named_users, named_groups"
 	all := [numStmts]statement{
 		qSetting:    {"read setting", "SELECT value FROM @setting WHERE name = 'format'"},
 		qSetSetting: {"write setting", d.upsert("@setting", "name", "name, value", "value = "+ex("value"))},
@@ -143,8 +172,48 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 			" used_inodes = used_inodes + ? WHERE inode = ?"},
 		qSetDirStat: {"write directory usage", d.upsert("@dir_stats", "inode", "inode, data_length, used_space, used_inodes",
 			"data_length = "+ex("data_length")+", used_space = "+ex("used_space")+", used_inodes = "+ex("used_inodes"))},
-		qDropDirStat:  {"delete directory usage", "DELETE FROM @dir_stats WHERE inode = ?"},
-		qDropDirQuota: {"delete directory quota", "DELETE FROM @dir_quota WHERE inode = ?"},
+		qDropDirStat: {"delete directory usage", "DELETE FROM @dir_stats WHERE inode = ?"},
+
+		qQuotaDir:  {"read directory quota", "SELECT " + quota + " FROM @dir_quota WHERE inode = ?"},
+		qQuotasDir: {"list directory quotas", "SELECT inode, " + quota + " FROM @dir_quota"},
+		qSetQuotaDir: {"write directory quota", d.upsert("@dir_quota", "inode", "inode, "+quota,
+			"max_space = "+ex("max_space")+", max_inodes = "+ex("max_inodes")+
+				", used_space = "+ex("used_space")+", used_inodes = "+ex("used_inodes"))},
+		qDropQuotaDir: {"delete directory quota", "DELETE FROM @dir_quota WHERE inode = ?"},
+		qAddQuotaDir: {"add usage of directory quota", "UPDATE @dir_quota SET used_space = used_space + ?, used_inodes = used_inodes + ?" +
+			" WHERE inode = ?"},
+		qQuotaOwner:  {"read quota", "SELECT " + quota + " FROM @user_group_quota WHERE qtype = ? AND qkey = ?"},
+		qQuotasOwner: {"list quotas", "SELECT qtype, qkey, " + quota + " FROM @user_group_quota"},
+		qSetQuotaOwner: {"write quota", d.upsert("@user_group_quota", "qtype, qkey", "qtype, qkey, "+quota,
+			"max_space = "+ex("max_space")+", max_inodes = "+ex("max_inodes")+
+				", used_space = "+ex("used_space")+", used_inodes = "+ex("used_inodes"))},
+		qDropQuotaOwner: {"delete quota", "DELETE FROM @user_group_quota WHERE qtype = ? AND qkey = ?"},
+		qAddQuotaOwner: {"add usage of quota", d.upsert("@user_group_quota", "qtype, qkey", "qtype, qkey, "+quota,
+			"used_space = @user_group_quota.used_space + "+ex("used_space")+
+				", used_inodes = @user_group_quota.used_inodes + "+ex("used_inodes"))},
+
+		qACL:    {"read ACL", "SELECT " + acl + " FROM @acl WHERE id = ?"},
+		qACLs:   {"list ACLs", "SELECT id, " + acl + " FROM @acl"},
+		qNewACL: {"insert ACL", "INSERT INTO @acl (id, " + acl + ") VALUES " + placeholders(7)},
+
+		qDelayed: {"list replaced slices", "SELECT chunkid, deleted, slices FROM @delslices WHERE deleted < ? LIMIT ?"},
+		qSetDelayed: {"write replaced slices", d.upsert("@delslices", "chunkid", "chunkid, deleted, slices",
+			"deleted = "+ex("deleted")+", slices = "+ex("slices"))},
+		qHasDelayed:   {"look for replaced slices", "SELECT count(*) FROM @delslices WHERE chunkid = ? AND deleted = ?"},
+		qDropDelayed:  {"delete replaced slices", "DELETE FROM @delslices WHERE chunkid = ? AND deleted = ?"},
+		qDetached:     {"list detached inodes", "SELECT inode FROM @detached_node WHERE added <= ? LIMIT ?"},
+		qSetDetached:  {"write detached inode", d.upsert("@detached_node", "inode", "inode, added", "added = "+ex("added"))},
+		qDropDetached: {"delete detached inode", "DELETE FROM @detached_node WHERE inode = ?"},
+
+		qFlocks:    {"read locks", "SELECT sid, owner, ltype FROM @flock WHERE inode = ?"},
+		qSetFlock:  {"write lock", d.upsert("@flock", "inode, sid, owner", "inode, sid, owner, ltype", "ltype = "+ex("ltype"))},
+		qDropFlock: {"delete lock", "DELETE FROM @flock WHERE inode = ? AND sid = ? AND owner = ?"},
+		qPlocks:    {"read locks", "SELECT sid, owner, records FROM @plock WHERE inode = ?"},
+		qSetPlocks: {"write locks", d.upsert("@plock", "inode, sid, owner", "inode, sid, owner, records", "records = "+ex("records"))},
+		qDropPlock: {"delete locks", "DELETE FROM @plock WHERE inode = ? AND sid = ? AND owner = ?"},
+
+		qScanChunks: {"list all chunks", "SELECT id, inode, indx, slices FROM @chunk WHERE id >= ? ORDER BY id LIMIT ?"},
+		qScanNodes:  {"list all inodes", "SELECT inode, " + node + " FROM @node WHERE inode >= ? ORDER BY inode LIMIT ?"},
 
 		qSession:  {"read session", "SELECT expire, info FROM @session2 WHERE sid = ?"},
 		qSessions: {"list sessions", "SELECT sid, expire, info FROM @session2 ORDER BY sid"},

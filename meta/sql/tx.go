@@ -27,6 +27,7 @@ type tx struct {
 	entries map[meta.Name]bool // names that were read: whether there is an entry
 	space   int64              // sums of AddUsage
 	inodes  int64
+	acls    int64 // numbers of rules that were taken
 	err     error // the first write that cannot be carried out
 }
 
@@ -40,7 +41,7 @@ func (t *tx) reset(ctx context.Context, c *conn, want *meta.Want) {
 	clear(t.entries)
 	clear(t.ops) // lets go of the arguments
 	t.ops = t.ops[:0]
-	t.space, t.inodes, t.err = 0, 0, nil
+	t.space, t.inodes, t.acls, t.err = 0, 0, 0, nil
 }
 
 func (t *tx) add(q stmt, args ...any) { t.ops = append(t.ops, op{q: q, args: args}) }
@@ -238,5 +239,4 @@ func (t *tx) SetDirStat(dir meta.Ino, s meta.DirStat) {
 	t.add(qSetDirStat, int64(dir), s.Length, s.Space, s.Inodes)
 }
 
-func (t *tx) DropDirStat(dir meta.Ino)  { t.add(qDropDirStat, int64(dir)) }
-func (t *tx) DropDirQuota(dir meta.Ino) { t.add(qDropDirQuota, int64(dir)) }
+func (t *tx) DropDirStat(dir meta.Ino) { t.add(qDropDirStat, int64(dir)) }

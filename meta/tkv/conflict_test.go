@@ -14,6 +14,13 @@ import (
 // TestConflictAtTheRightTime changes a record behind the back of a transaction, once.
 func TestConflictAtTheRightTime(t *testing.T) {
 	chunk := []meta.Slice{{ID: 1, Size: 9, Len: 9}}
+	user := meta.QuotaKey{Kind: meta.QuotaUser, ID: 5}
+	flock := func(tx meta.Tx, ino meta.Ino, sid uint64) {
+		tx.SetFlock(ino, meta.LockOwner{Sid: sid}, meta.FlockShared)
+	}
+	plock := func(tx meta.Tx, ino meta.Ino, sid uint64) {
+		tx.SetPlocks(ino, meta.LockOwner{Sid: sid}, []meta.Plock{{End: 5}})
+	}
 	cases := []struct {
 		name   string
 		runs   int
@@ -45,6 +52,18 @@ func TestConflictAtTheRightTime(t *testing.T) {
 				}
 				return nil
 			}},
+		{"new flock", 2, func(tx meta.Tx) { flock(tx, 5, 1) }, func(tx meta.Tx) error { _, err := tx.Flocks(5); return err }},
+		{"flock", 2, func(tx meta.Tx) { flock(tx, 6, 2) }, func(tx meta.Tx) error { _, err := tx.Flocks(6); return err }},
+		{"new plock", 2, func(tx meta.Tx) { plock(tx, 5, 1) }, func(tx meta.Tx) error { _, err := tx.Plocks(5); return err }},
+		{"plock", 2, func(tx meta.Tx) { plock(tx, 6, 2) }, func(tx meta.Tx) error { _, err := tx.Plocks(6); return err }},
+		{"usage of a quota", 2, func(tx meta.Tx) { tx.AddQuotaUsage(user, 1, 1) },
+			func(tx meta.Tx) error { tx.AddQuotaUsage(user, 1, 1); return nil }},
+		{"quota", 1, func(tx meta.Tx) { tx.SetQuota(user, meta.Quota{}) },
+			func(tx meta.Tx) error { _, _, err := tx.Quota(user); return err }},
+		{"lock of another inode", 1, func(tx meta.Tx) { flock(tx, 5, 2); plock(tx, 6, 2) },
+			func(tx meta.Tx) error { _, err := tx.Flocks(6); return err }},
+		{"rule", 1, func(tx meta.Tx) { _, _ = tx.AddACL([]byte("rule")) },
+			func(tx meta.Tx) error { _, err := tx.ACLs(); return err }},
 		{"neighbour", 1, func(tx meta.Tx) { tx.SetAttr(3, dir(9)); tx.SetEntry(2, "g", meta.Entry{Type: meta.TypeFile, Ino: 9}) },
 			func(tx meta.Tx) error { _, _, err := tx.Attr(2); return err }},
 		{"listing", 1, func(tx meta.Tx) { tx.DropEntry(2, "f") },
@@ -64,6 +83,8 @@ func TestConflictAtTheRightTime(t *testing.T) {
 				}
 				tx.SetEntry(2, "f", meta.Entry{Type: meta.TypeFile, Ino: 5})
 				tx.AppendSlices(5, 0, chunk)
+				flock(tx, 6, 1)
+				plock(tx, 6, 1)
 				return nil
 			})
 			runs := 0

@@ -126,9 +126,6 @@ func (e *Engine) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (firs
 	if err != nil {
 		return 0, err
 	}
-	if n == 0 {
-		return 0, fmt.Errorf("reserve %s: ask for at least one number", name)
-	}
 	key := counterKey(name)
 	err = e.change(ctx, func(t Txn) error {
 		value, err := t.Get(ctx, key)
@@ -143,7 +140,9 @@ func (e *Engine) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (firs
 		if !free {
 			first++
 		}
-		t.Put(key, little(v+int64(n)))
+		if n > 0 {
+			t.Put(key, little(v+int64(n)))
+		}
 		return nil
 	})
 	if err != nil {

@@ -86,5 +86,3 @@ func (t *tx) AddDirStat(dir meta.Ino, d meta.DirStat) {
 func (t *tx) SetDirStat(dir meta.Ino, s meta.DirStat) { t.put(dirStatKey(dir), encodeDirStat(s)) }
 
 func (t *tx) DropDirStat(dir meta.Ino) { t.drop(dirStatKey(dir)) }
-
-func (t *tx) DropDirQuota(dir meta.Ino) { t.drop(dirQuotaKey(dir)) }

@@ -26,6 +26,9 @@ const (
 	refKeySize    = 1 + 8 + 4
 	sidKeySize    = 2 + 8
 	sustKeySize   = sidKeySize + 8
+	delayKeySize  = 1 + 8 + 8
+	quotaKeySize  = 2 + 8
+	aclKeySize    = 1 + 4
 )
 
 func settingKey() []byte { return []byte(keySetting) }
@@ -91,8 +94,35 @@ func sustainedKey(sid uint64, ino meta.Ino) []byte {
 
 func dirStatKey(dir meta.Ino) []byte { return inodeKey('U', dir, 0) }
 
-func dirQuotaKey(dir meta.Ino) []byte {
-	return binary.LittleEndian.AppendUint64(append(make([]byte, 0, 10), 'Q', 'D'), uint64(dir))
+// delayedKey begins with the time, so the oldest come first.
+func delayedKey(d meta.Delayed) []byte {
+	b := binary.BigEndian.AppendUint64(append(make([]byte, 0, delayKeySize), 'L'), uint64(d.At))
+	return binary.BigEndian.AppendUint64(b, d.ID)
+}
+
+func detachedKey(ino meta.Ino) []byte { return inodeKey('N', ino, 0) }
+
+func flockKey(ino meta.Ino) []byte { return inodeKey('F', ino, 0) }
+
+func plockKey(ino meta.Ino) []byte { return inodeKey('P', ino, 0) }
+
+func aclKey(id uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(make([]byte, 0, aclKeySize), 'R'), id)
+}
+
+// quotaLetters are the second letters of the keys of quotas.
+var quotaLetters = [...]byte{meta.QuotaDir: 'D', meta.QuotaUser: 'U', meta.QuotaGroup: 'G'}
+
+// quotaKey: an inode is little endian here too, a uid or gid big endian. It is nil for an unknown kind.
+func quotaKey(q meta.QuotaKey) []byte {
+	if int(q.Kind) >= len(quotaLetters) {
+		return nil
+	}
+	b := append(make([]byte, 0, quotaKeySize), 'Q', quotaLetters[q.Kind])
+	if q.Kind == meta.QuotaDir {
+		return binary.LittleEndian.AppendUint64(b, q.ID)
+	}
+	return binary.BigEndian.AppendUint64(b, q.ID)
 }
 
 // inodeIn reads an inode out of a key.

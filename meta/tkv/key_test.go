@@ -32,7 +32,15 @@ func TestKeys(t *testing.T) {
 		{"session information", sessionKey('I', 258), "5349 0000000000000102"},
 		{"sustained", sustainedKey(258, 258), "5353 0000000000000102 0201000000000000"},
 		{"directory statistics", dirStatKey(258), "55 0201000000000000"},
-		{"directory quota", dirQuotaKey(258), "5144 0201000000000000"},
+		{"directory quota", quotaKey(meta.QuotaKey{Kind: meta.QuotaDir, ID: 258}), "5144 0201000000000000"},
+		{"user quota", quotaKey(meta.QuotaKey{Kind: meta.QuotaUser, ID: 258}), "5155 0000000000000102"},
+		{"group quota", quotaKey(meta.QuotaKey{Kind: meta.QuotaGroup, ID: 258}), "5147 0000000000000102"},
+		{"quota of an unknown kind", quotaKey(meta.QuotaKey{Kind: 3, ID: 258}), ""},
+		{"flocks", flockKey(258), "46 0201000000000000"},
+		{"plocks", plockKey(258), "50 0201000000000000"},
+		{"delayed slices", delayedKey(meta.Delayed{ID: 4108, At: 1795429668}), "4c 000000006b041524 000000000000100c"},
+		{"detached", detachedKey(258), "4e 0201000000000000"},
+		{"rule", aclKey(258), "52 00000102"},
 	}
 	for _, c := range cases {
 		if got, want := hex.EncodeToString(c.key), strings.ReplaceAll(c.want, " ", ""); got != want {

@@ -136,20 +136,29 @@ func (r *reader) Parents(ino meta.Ino) (map[meta.Ino]int64, error) {
 }
 
 func (r *reader) DeadSlices(limit int) ([]meta.SliceRef, error) {
-	var dead []meta.SliceRef
+	return r.refRecords(limit, func(n int64) bool { return n < 0 })
+}
+
+// SpareRefs: the store holds one less than there are, and nothing for one.
+func (r *reader) SpareRefs(limit int) ([]meta.SliceRef, error) {
+	return r.refRecords(limit, func(n int64) bool { return n == 0 })
+}
+
+func (r *reader) refRecords(limit int, wanted func(int64) bool) ([]meta.SliceRef, error) {
+	var found []meta.SliceRef
 	begin, end := letters("K")
 	err := r.each(r.snapshot, begin, end, func(p Pair) (bool, error) {
 		if len(p.Key) != refKeySize {
 			return true, nil
 		}
 		n, err := number(binary.LittleEndian, p.Key, p.Value)
-		if err == nil && n < 0 && len(dead) < limit {
+		if err == nil && wanted(n) && len(found) < limit {
 			be := binary.BigEndian
-			dead = append(dead, meta.SliceRef{ID: be.Uint64(p.Key[1:]), Size: be.Uint32(p.Key[9:])})
+			found = append(found, meta.SliceRef{ID: be.Uint64(p.Key[1:]), Size: be.Uint32(p.Key[9:])})
 		}
-		return len(dead) < limit, err
+		return len(found) < limit, err
 	})
-	return dead, err
+	return found, err
 }
 
 func (r *reader) DelFiles(before int64, limit int) ([]meta.DelFile, error) {

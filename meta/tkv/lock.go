@@ -10,72 +10,125 @@ import (
 // The locks of all sessions on one inode are one value: records of sid(8) owner(8) type(1) under F, and of
 // sid(8) owner(8) length(4) ranges(length) under P.
 
-// DropSession removes the records of a session and the locks that it still holds.
-func (t *tx) DropSession(sid uint64) {
-	for _, kind := range []byte{'E', 'I', 'H'} {
-		t.drop(sessionKey(kind, sid))
-	}
-	t.dropLocks("F", sid, flockSize)
-	t.dropLocks("P", sid, plockSize)
+// ownerSize is the length of the head of every lock record, which names its owner.
+const ownerSize = 8 + 8
+
+func ownerOf(record []byte) meta.LockOwner {
+	return meta.LockOwner{Sid: binary.BigEndian.Uint64(record), Owner: binary.BigEndian.Uint64(record[8:])}
 }
 
-// dropLocks takes the records of a session out of all lock values of one kind. size gives the length of the
-// first record, 0 if there is no whole one.
-func (t *tx) dropLocks(letter string, sid uint64, size func([]byte) int) {
-	t.notes = append(t.notes, note{do: func() error {
-		begin, end := letters(letter)
-		return t.each(t.promised, begin, end, func(p Pair) (bool, error) {
-			if len(p.Key) != inodeKeySize {
-				return true, nil
-			}
-			records := p.Value
-			if now, again := t.pending[string(p.Key)]; again { // another session that goes with it
-				records = now
-			}
-			kept, err := withoutSession(records, sid, size)
-			if err != nil {
-				return false, corrupt(p.Key, err)
-			}
-			switch len(kept) {
-			case len(records):
-			case 0:
-				t.pending[string(p.Key)] = nil
-			default:
-				t.pending[string(p.Key)] = kept
-			}
-			return true, nil
-		})
-	}})
+func appendOwner(b []byte, o meta.LockOwner) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, o.Sid), o.Owner)
 }
 
-func withoutSession(records []byte, sid uint64, size func([]byte) int) (kept []byte, err error) {
+// eachLock calls fn for the records of a lock value, whose sizes size tells.
+func eachLock(records []byte, size func([]byte) int, fn func(record []byte) error) error {
 	for rest := records; len(rest) > 0; {
 		n := size(rest)
 		if n == 0 {
-			return nil, fmt.Errorf("%w: lock record ends after %d of %d bytes", meta.ErrCorrupt, len(records)-len(rest), len(records))
+			return fmt.Errorf("%w: lock record ends after %d of %d bytes", meta.ErrCorrupt, len(records)-len(rest), len(records))
 		}
-		if binary.BigEndian.Uint64(rest) != sid {
-			kept = append(kept, rest[:n]...)
+		if err := fn(rest[:n]); err != nil {
+			return err
 		}
 		rest = rest[n:]
 	}
-	return kept, nil
+	return nil
+}
+
+func (r *reader) Flocks(ino meta.Ino) (map[meta.LockOwner]meta.FlockType, error) {
+	key := flockKey(ino)
+	value, err := r.get(key)
+	if err != nil {
+		return nil, err
+	}
+	locks := map[meta.LockOwner]meta.FlockType{}
+	err = eachLock(value, flockSize, func(record []byte) error {
+		typ := meta.FlockType(record[ownerSize])
+		if typ != meta.FlockShared && typ != meta.FlockExclusive {
+			return fmt.Errorf("%w: lock of type %#x", meta.ErrCorrupt, byte(typ))
+		}
+		locks[ownerOf(record)] = typ
+		return nil
+	})
+	return locks, corrupt(key, err)
+}
+
+func (r *reader) Plocks(ino meta.Ino) (map[meta.LockOwner][]meta.Plock, error) {
+	key := plockKey(ino)
+	value, err := r.get(key)
+	if err != nil {
+		return nil, err
+	}
+	locks := map[meta.LockOwner][]meta.Plock{}
+	err = eachLock(value, plockSize, func(record []byte) error {
+		ranges, err := meta.DecodePlocks(record[plockHead:])
+		if len(ranges) > 0 {
+			locks[ownerOf(record)] = ranges
+		}
+		return err
+	})
+	return locks, corrupt(key, err)
+}
+
+func (t *tx) SetFlock(ino meta.Ino, owner meta.LockOwner, typ meta.FlockType) {
+	var record []byte
+	if typ != meta.FlockNone {
+		record = append(appendOwner(nil, owner), byte(typ))
+	}
+	t.setLock(flockKey(ino), owner, record, flockSize)
+}
+
+func (t *tx) SetPlocks(ino meta.Ino, owner meta.LockOwner, locks []meta.Plock) {
+	var record []byte
+	if len(locks) > 0 {
+		ranges := meta.EncodePlocks(locks)
+		record = binary.BigEndian.AppendUint32(appendOwner(nil, owner), uint32(len(ranges)))
+		record = append(record, ranges...)
+	}
+	t.setLock(plockKey(ino), owner, record, plockSize)
+}
+
+// setLock notes that a record takes the place of that of its owner, and goes to the end if there is none; an
+// empty record removes it.
+func (t *tx) setLock(key []byte, owner meta.LockOwner, record []byte, size func([]byte) int) {
+	t.mutate(key, func(old []byte) ([]byte, error) {
+		var kept []byte
+		add := record
+		err := eachLock(old, size, func(r []byte) error {
+			if ownerOf(r) != owner {
+				kept = append(kept, r...)
+				return nil
+			}
+			kept, add = append(kept, add...), nil
+			return nil
+		})
+		if err != nil {
+			return nil, corrupt(key, err)
+		}
+		if kept = append(kept, add...); len(kept) == 0 {
+			return nil, nil
+		}
+		return kept, nil
+	})
 }
 
 func flockSize(b []byte) int {
-	const size = 8 + 8 + 1
+	const size = ownerSize + 1
 	if len(b) < size {
 		return 0
 	}
 	return size
 }
 
+// plockHead is the length of what comes before the ranges: the owner and the length of the ranges.
+const plockHead = ownerSize + 4
+
 func plockSize(b []byte) int {
-	const head = 8 + 8 + 4
-	if len(b) < head {
+	if len(b) < plockHead {
 		return 0
 	}
-	size := head + uint64(binary.BigEndian.Uint32(b[16:]))
+	size := plockHead + uint64(binary.BigEndian.Uint32(b[ownerSize:]))
 	if size > uint64(len(b)) {
 		return 0
 	}

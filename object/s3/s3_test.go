@@ -130,7 +130,7 @@ func TestKeysFromTheEnvironment(t *testing.T) {
 }
 
 func TestUnreachableServerFailsInTime(t *testing.T) {
-	closed := fmt.Sprintf("http://127.0.0.1:%d/bucket", testenv.FreePort(t))
+	closed := fmt.Sprintf("http://127.0.0.1:%d/bucket", testenv.ClosedPort(t))
 	s := object.Retry(open(t, s3.Options{Bucket: closed, AccessKey: "a", SecretKey: "b"}), object.RetryOptions{
 		Attempts: 3, Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})

@@ -46,6 +46,16 @@ func occupy(t *testing.T, s tkv.Store) {
 			tx.SetSustained(1, ino)
 			tx.SetDelFile(meta.DelFile{Ino: ino, Removed: 1})
 			tx.AddRef(uint64(ino), 1, -1)
+			tx.SetFlock(ino, meta.LockOwner{Sid: 1}, meta.FlockExclusive)
+			tx.SetPlocks(ino, meta.LockOwner{Sid: 1}, []meta.Plock{{End: 1}})
+			tx.SetDelayed(meta.Delayed{ID: uint64(ino), At: 1, Slices: []meta.SliceRef{{ID: 1, Size: 1}}})
+			tx.SetDetached(ino, 1)
+			for kind := range meta.QuotaGroup + 1 {
+				tx.SetQuota(meta.QuotaKey{Kind: kind, ID: uint64(ino)}, meta.Quota{UsedInodes: 1})
+			}
+		}
+		if _, err := tx.AddACL([]byte("rule")); err != nil {
+			return err
 		}
 		tx.SetSession(meta.SessionRecord{Sid: 1, Expire: 1, Info: []byte("{}")})
 		tx.SetCounter(meta.LastCleanupFiles, 1)

@@ -1,0 +1,183 @@
+package meta
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"jfs/internal/posix"
+)
+
+// Limits are the limits of a quota. -1 leaves a limit as it is, 0 takes it away.
+type Limits struct {
+	Space  int64 // bytes
+	Inodes int64
+}
+
+// String names a quota for errors: "directory 5", "user 1000".
+func (k QuotaKey) String() string {
+	kind := "directory"
+	switch k.Kind {
+	case QuotaUser:
+		kind = "user"
+	case QuotaGroup:
+		kind = "group"
+	}
+	return fmt.Sprintf("%s %d", kind, k.ID)
+}
+
+// SetQuota sets the limits of a directory, a user or a group, and gives the record. The first quota of a directory
+// counts what it holds; the first quota of any user or group counts the whole volume, see EnableOwnerQuotas.
+func (v *Volume) SetQuota(ctx context.Context, key QuotaKey, l Limits) (Quota, error) {
+	if l.Space < -1 || l.Inodes < -1 {
+		return Quota{}, fmt.Errorf("limits of %s: %w: give 0 for no limit, or a positive one", key, posix.EINVAL)
+	}
+	if key.Kind != QuotaDir {
+		if !v.format.Load().UserGroupQuota {
+			if err := v.EnableOwnerQuotas(ctx); err != nil {
+				return Quota{}, err
+			}
+		}
+		return v.setLimits(ctx, key, l, nil)
+	}
+	if err := v.mayHaveQuota(ctx, Ino(key.ID)); err != nil {
+		return Quota{}, err
+	}
+	if !v.format.Load().DirStats {
+		if err := v.changeFormat(ctx, func(f *Format) { f.DirStats = true }); err != nil {
+			return Quota{}, err
+		}
+	}
+	q, err := v.setLimits(ctx, key, l, nil)
+	if err != nil || q.UsedSpace != 0 || q.UsedInodes != 0 {
+		return q, err
+	}
+	d, err := v.countDirQuota(ctx, Ino(key.ID), false)
+	if err != nil || d == (use{}) {
+		return q, err
+	}
+	return v.setLimits(ctx, key, Limits{-1, -1}, &d)
+}
+
+func (v *Volume) mayHaveQuota(ctx context.Context, dir Ino) error {
+	if dir.IsTrash() {
+		return fmt.Errorf("quota of directory %d: %w: the trash has none", dir, posix.EPERM)
+	}
+	a, err := v.GetAttr(ctx, dir)
+	switch {
+	case err != nil:
+		return err
+	case a.Type != TypeDirectory:
+		return posix.ENOTDIR
+	case a.Parent > TrashIno:
+		return fmt.Errorf("quota of directory %d: %w: it is in the trash", dir, posix.EPERM)
+	}
+	return nil
+}
+
+// countDirQuota counts what a quota of a directory is charged with.
+func (v *Volume) countDirQuota(ctx context.Context, dir Ino, strict bool) (use, error) {
+	t, err := v.Summary(ctx, dir, strict)
+	return t.use().plus(use{-pageSize, -1}), err
+}
+
+// setLimits writes limits, and the usage too if it is given.
+func (v *Volume) setLimits(ctx context.Context, key QuotaKey, l Limits, used *use) (Quota, error) {
+	if err := v.flushQuotas(ctx); err != nil {
+		return Quota{}, err
+	}
+	var q Quota
+	err := v.update(ctx, func() string { return fmt.Sprintf("set quota of %s", key) }, Want{}, func(tx Tx) error {
+		var ok bool
+		var err error
+		if q, ok, err = tx.Quota(key); err != nil {
+			return err
+		}
+		if !ok {
+			q = Quota{MaxSpace: -1, MaxInodes: -1}
+		}
+		if l.Space >= 0 {
+			q.MaxSpace = l.Space
+		}
+		if l.Inodes >= 0 {
+			q.MaxInodes = l.Inodes
+		}
+		if used != nil {
+			q.UsedSpace, q.UsedInodes = used.space, used.inodes
+		}
+		tx.SetQuota(key, q)
+		return nil
+	})
+	if err != nil {
+		return Quota{}, err
+	}
+	return q, v.loadQuotas(ctx)
+}
+
+// DeleteQuota removes the quota of a directory. Of a user or a group it removes the limits; their usage is counted on.
+func (v *Volume) DeleteQuota(ctx context.Context, key QuotaKey) error {
+	if err := v.flushQuotas(ctx); err != nil {
+		return err
+	}
+	err := v.update(ctx, func() string { return fmt.Sprintf("remove quota of %s", key) }, Want{}, func(tx Tx) error {
+		q, ok, err := tx.Quota(key)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			return fmt.Errorf("%s: %w", key, ErrNoQuota)
+		case key.Kind == QuotaDir:
+			tx.DropQuota(key)
+			return nil
+		}
+		q.MaxSpace, q.MaxInodes = -1, -1
+		tx.SetQuota(key, q)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.loadQuotas(ctx)
+}
+
+// Quotas gives all quota records, with the changes of this client.
+func (v *Volume) Quotas(ctx context.Context) (map[QuotaKey]Quota, error) {
+	if !v.opt.ReadOnly {
+		if err := v.flushQuotas(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.loadQuotas(ctx); err != nil {
+		return nil, err
+	}
+	v.quotas.mu.RLock()
+	defer v.quotas.mu.RUnlock()
+	return maps.Clone(v.quotas.records), nil
+}
+
+// changeFormat edits the stored format.
+func (v *Volume) changeFormat(ctx context.Context, edit func(*Format)) error {
+	var f Format
+	err := v.update(ctx, func() string { return "change volume setting" }, Want{}, func(tx Tx) error {
+		b, err := tx.Setting()
+		switch {
+		case err != nil:
+			return err
+		case b == nil:
+			return ErrNotFormatted
+		}
+		if f, err = DecodeFormat(b); err != nil {
+			return err
+		}
+		edit(&f)
+		if b, err = f.Encode(); err != nil {
+			return err
+		}
+		tx.SetSetting(b)
+		return nil
+	})
+	if err == nil {
+		v.format.Store(&f)
+	}
+	return err
+}
