@@ -38,7 +38,7 @@ func TestUsageErrors(t *testing.T) {
 		{"dump -binary sqlite3://x", "--binary is not supported by this version yet"},
 		{"status --pyroscope=x sqlite3://x", "--pyroscope is not supported by this version yet"},
 		{"status postgres://u:geheim@h/db", "databases of scheme postgres:// are not supported: use redis://, rediss://, unix:// or sqlite3://"},
-		{"format --enable-acl sqlite3://x vol", "--enable-acl is not supported by this version yet"},
+		{"format --ranger-service x sqlite3://x vol", "--ranger-service is not supported by this version yet"},
 		{"format --storage ftp --bucket x sqlite3://DIR/m.db vol", `object stores of kind "ftp" are not supported`},
 		{"format --storage s3 sqlite3://DIR/m.db vol", "storage s3 needs a bucket"},
 		{"format --bucket DIR/o sqlite3://DIR/m.db Vol", `invalid volume name "Vol"`},
@@ -128,6 +128,10 @@ func TestFormatConfigStatus(t *testing.T) {
 	if out := ok("config", db, "--dir-stats", "--user-group-quota"); out != "dir-stats: false -> true\nuser-group-quota: false -> true\n" {
 		t.Errorf("config prints\n%s", out)
 	}
+	if out := ok("config", db, "--enable-acl"); out != "enable-acl: false -> true\nmin-client-version: 1.1.0-A -> 1.2.0-A\n" {
+		t.Errorf("config prints\n%s", out)
+	}
+	refused("cannot be turned off", "config", db, "--enable-acl=false")
 	refused("--changelog cannot be turned on", "config", db, "--changelog")
 	refused(`"x" is not a version`, "config", db, "--min-client-version", "x")
 	refused("the store", "config", db, "--bucket", "/proc/none/")

@@ -60,7 +60,7 @@ func (a *app) clone(ctx context.Context, opt *cloneOptions, from, to string) err
 		err := c.Do(ctx, control.CloneRequest{
 			Src: src.ino, SrcDir: src.ino, Dir: dst.ino, Name: name, Umask: umask(),
 			Preserve: opt.preserve, Threads: uint8(min(opt.threads, math.MaxUint8)),
-		}, func(n, of uint64) { m.set("entries cloned", n, of) })
+		}, func(n, _ uint64) { m.set(n) })
 		if err != nil {
 			return fmt.Errorf("clone %s to %s/%s: %w", src.path, dst.path, name, err)
 		}

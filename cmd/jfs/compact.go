@@ -30,7 +30,7 @@ func (a *app) addCompact(root *cobra.Command) error {
 				m := a.newMeter("chunks compacted")
 				defer m.end()
 				return c.Do(ctx, control.CompactRequest{Ino: t.ino, Threads: uint16(min(opt.threads, math.MaxUint16))},
-					func(n, of uint64) { m.set("chunks compacted", n, of) })
+					func(n, _ uint64) { m.set(n) })
 			})
 		},
 	})

@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	mountfs "jfs/fs"
 	"jfs/internal/mounts"
 	"jfs/internal/testenv"
+	"jfs/meta"
 	"jfs/object/s3"
 )
 
@@ -187,6 +189,9 @@ func fingerprint(t *testing.T, root string) map[string]string {
 			return err
 		}
 		st := info.Sys().(*syscall.Stat_t)
+		if mountfs.IsVirtual(meta.Ino(st.Ino)) { // the mount's own files, of which the log has no end
+			return nil
+		}
 		line := fmt.Sprintf("%v uid %d gid %d links %d mtime %d", info.Mode(), st.Uid, st.Gid, st.Nlink, info.ModTime().UnixNano())
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:

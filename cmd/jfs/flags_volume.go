@@ -22,6 +22,7 @@ type volumeOptions struct {
 	capacity  uint64 // bytes
 	inodes    uint64
 	trashDays int
+	enableACL bool
 }
 
 // Default places of the superuser. Others have theirs below their home directory.
@@ -56,7 +57,7 @@ func limitFlags[T any](in func(*T) *volumeOptions) table[T] {
 		{name: "capacity", to: func(t *T) pflag.Value { return unsignedSize{&in(t).capacity, units.GiB} }, help: "most data the volume may hold, in GiB unless a unit is given; 0 for no limit"},
 		{name: "inodes", def: "0", to: toCount(func(t *T) *uint64 { return &in(t).inodes }), help: "most files and directories the volume may hold; 0 for no limit"},
 		{name: "trash-days", def: "1", to: toCount(func(t *T) *int { return &in(t).trashDays }), help: "days for which removed files are kept; 0 removes them at once"},
-		{name: "enable-acl", boolean: true, state: later, help: "POSIX access control lists"},
+		{name: "enable-acl", to: toBool(func(t *T) *bool { return &in(t).enableACL }), help: "POSIX access control lists; they cannot be turned off, and clients older than 1.2 cannot mount the volume then"},
 		{name: "ranger-rest-url", state: later, help: "URL of an Apache Ranger server"},
 		{name: "ranger-service", state: later, help: "service name in Apache Ranger"},
 		{name: "kerberos-config-file", state: later, help: "configuration file of Kerberos"},

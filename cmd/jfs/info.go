@@ -69,7 +69,7 @@ func (a *app) infoInodes(ctx context.Context, opt *infoOptions, args []string) e
 func (a *app) info(ctx context.Context, opt *infoOptions, c *control.Client, ino meta.Ino, name string) error {
 	m := a.newMeter("files")
 	r, err := c.Info(ctx, control.InfoRequest{Ino: ino, Recursive: opt.recursive, Raw: opt.raw, Strict: opt.strict},
-		func(files, _ uint64) { m.set("files", files, 0) })
+		func(files, _ uint64) { m.set(files) })
 	m.end()
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (m *meter) add(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.n += int64(n)
-	m.line(m.what, m.n, 0)
+	m.line(m.what, m.n)
 }
 
 // step counts n more of another kind of work, and begins at 0 when the kind changes.
@@ -39,24 +39,21 @@ func (m *meter) step(what string, n int) {
 		m.what, m.n = what, 0
 	}
 	m.n += int64(n)
-	m.line(m.what, m.n, 0)
+	m.line(m.what, m.n)
 }
 
-// set shows numbers that somebody else counts; extra is left out if it is 0.
-func (m *meter) set(what string, n, extra uint64) {
+// set shows a number that somebody else counts.
+func (m *meter) set(n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.line(what, int64(n), int64(extra))
+	m.line(m.what, int64(n))
 }
 
 // line writes if the last one is old enough. m.mu is held.
-func (m *meter) line(what string, n, of int64) {
+func (m *meter) line(what string, n int64) {
 	if now := time.Now(); m.show && now.Sub(m.last) >= meterInterval {
 		m.last = now
 		text := fmt.Sprintf("%s: %s", what, grouped(n))
-		if of > 0 {
-			text += " of " + grouped(of)
-		}
 		fmt.Fprintf(m.a.err, "\r\x1b[K%s", text) //nolint:errcheck // only a display
 	}
 }

@@ -49,6 +49,6 @@ func (a *app) rmr(ctx context.Context, opt *rmrOptions, t target) error {
 		defer m.end()
 		return c.Do(ctx, control.RemoveRequest{
 			Dir: dir.ino, Name: t.name, SkipTrash: opt.skipTrash, Threads: uint8(min(opt.threads, math.MaxUint8)),
-		}, func(n, _ uint64) { m.set("entries removed", n, 0) })
+		}, func(n, _ uint64) { m.set(n) })
 	})
 }

@@ -48,7 +48,7 @@ func (a *app) summary(ctx context.Context, opt *summaryOptions, t target, c *con
 	m := a.newMeter("files")
 	tree, err := c.Summary(ctx, control.SummaryRequest{
 		Ino: t.ino, Depth: uint8(opt.depth), Entries: uint32(opt.entries), Strict: opt.strict,
-	}, func(files, _ uint64) { m.set("files", files, 0) })
+	}, func(files, _ uint64) { m.set(files) })
 	m.end()
 	if err != nil {
 		return err

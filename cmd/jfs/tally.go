@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,7 +105,8 @@ func (f figures) addProcess() {
 func (f figures) lines() []byte {
 	var b []byte
 	for _, name := range slices.Sorted(maps.Keys(f)) {
-		b = fmt.Appendf(b, "juicefs_%s %v\n", name, f[name])
+		b = append(b, "juicefs_"+name+" "...)
+		b = append(strconv.AppendFloat(b, f[name], 'f', -1, 64), '\n')
 	}
 	return b
 }

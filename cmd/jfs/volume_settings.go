@@ -64,6 +64,17 @@ func applySettings(f *meta.Format, set *pflag.FlagSet, o *volumeOptions) ([]chan
 		changes = append(changes, change{"trash-days", fmt.Sprint(f.TrashDays), fmt.Sprint(o.trashDays)})
 		f.TrashDays = o.trashDays
 	}
+	switch {
+	case o.enableACL && !f.EnableACL:
+		version := f.MinClientVersion
+		f.TurnOnACL()
+		changes = append(changes, change{"enable-acl", "false", "true"})
+		if f.MinClientVersion != version {
+			changes = append(changes, change{"min-client-version", orNone(version), f.MinClientVersion})
+		}
+	case set.Changed("enable-acl") && !o.enableACL && f.EnableACL:
+		return nil, errors.New("--enable-acl=false: access control lists cannot be turned off")
+	}
 	return changes, nil
 }
 

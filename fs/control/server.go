@@ -1,11 +1,13 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -182,6 +184,11 @@ func (s *Server) info(ctx context.Context, who meta.Cred, q InfoRequest) (*InfoR
 		return r, nil
 	}
 	r.Paths, r.Summary = i.Paths, totals(i.Totals)
+	if i.Attr.Type == meta.TypeFile {
+		if r.FLocks, r.PLocks, err = s.locks(ctx, ino); err != nil {
+			return nil, err
+		}
+	}
 	format := s.v.Format()
 	for _, c := range i.Chunks {
 		for _, piece := range view(c) {
@@ -193,6 +200,36 @@ func (s *Server) info(ctx context.Context, who meta.Cred, q InfoRequest) (*InfoR
 		}
 	}
 	return r, nil
+}
+
+// locks gives those that are held on a file.
+func (s *Server) locks(ctx context.Context, ino meta.Ino) (flocks, plocks []Lock, err error) {
+	err = s.v.Engine().View(ctx, meta.Want{}, func(r meta.Reader) error {
+		flocks, plocks = nil, nil
+		bsd, err := r.Flocks(ino)
+		if err != nil {
+			return err
+		}
+		for o, typ := range bsd {
+			flocks = append(flocks, Lock{Sid: o.Sid, Owner: o.Owner, Type: string(rune(typ))})
+		}
+		records, err := r.Plocks(ino)
+		for o, list := range records {
+			for _, l := range list {
+				plocks = append(plocks, Lock{Sid: o.Sid, Owner: o.Owner, Type: l.Type, Pid: l.PID, Start: l.Start, End: l.End})
+			}
+		}
+		return err
+	})
+	order := func(a, b Lock) int {
+		return cmp.Or(cmp.Compare(a.Sid, b.Sid), cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Start, b.Start))
+	}
+	slices.SortFunc(flocks, order)
+	slices.SortFunc(plocks, order)
+	if err != nil {
+		err = fmt.Errorf("locks of inode %d: %w", ino, err)
+	}
+	return flocks, plocks, err
 }
 
 func (s *Server) summary(ctx context.Context, who meta.Cred, q SummaryRequest) (*SummaryResponse, error) {

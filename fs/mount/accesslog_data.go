@@ -162,3 +162,41 @@ func (w *watched) RemoveXAttr(cancel <-chan struct{}, h *fuse.InHeader, attr str
 	}
 	return st
 }
+
+func (w *watched) GetLk(cancel <-chan struct{}, in *fuse.LkIn, out *fuse.LkOut) fuse.Status {
+	t := w.start()
+	st := w.RawFileSystem.GetLk(cancel, in, out)
+	if !t.IsZero() {
+		w.line(t, &in.InHeader, st, "getlk", logLock(in, &in.Lk), fmt.Sprintf("%d,%d,%d,%d", out.Lk.Typ, out.Lk.Start, out.Lk.End, out.Lk.Pid))
+	}
+	return st
+}
+
+func (w *watched) SetLk(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
+	t := w.start()
+	st := w.RawFileSystem.SetLk(cancel, in)
+	if !t.IsZero() {
+		w.line(t, &in.InHeader, st, lockName(in), logLock(in, &in.Lk), "")
+	}
+	return st
+}
+
+func (w *watched) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
+	t := w.start()
+	st := w.RawFileSystem.SetLkw(cancel, in)
+	if !t.IsZero() {
+		w.line(t, &in.InHeader, st, lockName(in), logLock(in, &in.Lk)+",block", "")
+	}
+	return st
+}
+
+func lockName(in *fuse.LkIn) string {
+	if in.LkFlags&fuse.LK_FLOCK != 0 {
+		return "flock"
+	}
+	return "setlk"
+}
+
+func logLock(in *fuse.LkIn, l *fuse.FileLock) string {
+	return fmt.Sprintf("%d,%d,%016X,%d,%d,%d", in.NodeId, in.Fh, in.Owner, l.Typ, l.Start, l.End)
+}
