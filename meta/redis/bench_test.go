@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -102,7 +101,7 @@ func BenchmarkConnections(b *testing.B) {
 					return
 				}
 				if mode == "link" {
-					conn, err := t.dial(context.Background(), Options{}.withDefaults(), func(net.Conn) {})
+					conn, err := t.dial(context.Background(), Options{}.withDefaults(), newSocket)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -40,7 +40,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 		if !opened.Load() {
 			own = ctx
 		}
-		return t.dial(own, o, func(net.Conn) {})
+		return t.dial(own, o, asItIs)
 	}
 	c, err := newClient(t, shared)
 	if err != nil {
@@ -52,7 +52,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 	own.Dialer.KeepAlive = -1  // no PING of the client's own, which would need its goroutines
 	own.ConnWriteTimeout *= 2  // each trip has a deadline that is earlier
 	own.DialCtxFn = func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
-		return d.dial(func(ctx context.Context, made func(net.Conn)) (net.Conn, error) { return t.dial(ctx, o, made) })
+		return d.dial(func(ctx context.Context, made madeFunc) (net.Conn, error) { return t.dial(ctx, o, made) })
 	}
 	if d.client, err = newClient(t, own); err != nil {
 		c.Close()
@@ -97,16 +97,22 @@ func (t target) options(o Options) rueidis.ClientOption {
 	}
 }
 
-// dialFunc makes a connection and shows the socket before anything is sent.
-type dialFunc func(ctx context.Context, made func(net.Conn)) (net.Conn, error)
+// dialFunc makes a connection. What made gives for the socket is used in its place, and gets anything that is sent.
+type dialFunc func(ctx context.Context, made madeFunc) (net.Conn, error)
 
-func (t target) dial(ctx context.Context, o Options, made func(net.Conn)) (net.Conn, error) {
+type madeFunc func(net.Conn) (net.Conn, error)
+
+func asItIs(c net.Conn) (net.Conn, error) { return c, nil }
+
+func (t target) dial(ctx context.Context, o Options, made madeFunc) (net.Conn, error) {
 	d := net.Dialer{Timeout: o.DialTimeout, KeepAlive: idleTest}
 	c, err := d.DialContext(ctx, t.network, t.addr)
 	if err != nil {
 		return nil, err
 	}
-	made(c)
+	if c, err = made(c); err != nil {
+		return nil, err
+	}
 	if t.tls == nil {
 		return c, nil
 	}

@@ -95,11 +95,12 @@ func (d *direct) cut() {
 // dial makes a connection for the client under the context of the caller.
 func (d *direct) dial(dial dialFunc) (net.Conn, error) {
 	ctx := d.user
-	return dial(ctx, func(c net.Conn) {
+	return dial(ctx, func(c net.Conn) (net.Conn, error) {
 		d.conn.Store(&c)
 		if ctx.Err() != nil { // it was cut before there was anything to cut
 			c.Close()
 		}
+		return c, nil
 	})
 }
 

@@ -140,7 +140,7 @@ func (e *Engine) Close() error {
 }
 
 // View gives fn the records of want as they are at one moment; others that it reads are of later moments. While the
-// server tells of changes, the moment may be one since the last of them came.
+// server tells of changes, the moment may be that of the last news that have arrived here.
 func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
 	if e.closed.Load() {
 		return errClosed
@@ -148,10 +148,13 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if l := e.tracker.get(); l != nil {
-		l.catchUp()
-	}
 	t := e.newTx(ctx, trustLive)
+	if l := e.tracker.get(); l != nil && !l.catchUp(ctx) {
+		t.trust = trustNothing
+		if l.reason() != nil {
+			e.tracker.lost(l)
+		}
+	}
 	if err := t.prepare(want); err != nil {
 		return err
 	}

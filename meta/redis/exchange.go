@@ -104,27 +104,33 @@ func (e *Engine) change(ctx context.Context, then learn, s *script, keys, args [
 	return answer, err
 }
 
+// firstWords are sent before a change. A server writes to its clients, when it has run what it has read from one, in
+// the reverse order of those who have got an answer: with an answer before the change, whoever asked for that
+// comes after those who are told of it. So they know when it returns.
+var firstWords = []string{"PING"}
+
 func (e *Engine) changeOnce(ctx context.Context, then learn, words []string) (reply, error) {
 	checked := func(era uint64, answers []reply) {
-		if answers[0].kind != replyError {
-			then(era, answers)
+		if last := answers[len(answers)-1:]; last[0].kind != replyError {
+			then(era, last)
 		}
 	}
-	answers, err := e.changeAnyhow(ctx, checked, [][]string{words})
+	answers, err := e.changeAnyhow(ctx, checked, words)
 	if err != nil {
 		return reply{}, err
 	}
-	return answers[0], failure(answers)
+	last := answers[len(answers)-1:]
+	return last[0], failure(last)
 }
 
-func (e *Engine) changeAnyhow(ctx context.Context, then learn, cmds [][]string) ([]reply, error) {
+func (e *Engine) changeAnyhow(ctx context.Context, then learn, words []string) ([]reply, error) {
 	t := e.tracker
 	if t == nil {
-		return e.client.exchange(ctx, then, cmds)
+		return e.client.exchange(ctx, then, [][]string{words})
 	}
 	for {
 		if l := t.get(); l != nil {
-			answers, err := e.onLink(ctx, l, then, cmds)
+			answers, err := e.onLink(ctx, l, then, [][]string{firstWords, words})
 			if !errors.Is(err, errUnsent) {
 				return answers, err
 			}
@@ -133,7 +139,7 @@ func (e *Engine) changeAnyhow(ctx context.Context, then learn, cmds [][]string) 
 		t.detour.RLock()
 		if t.get() == nil {
 			defer t.detour.RUnlock()
-			return e.client.exchange(ctx, then, cmds)
+			return e.client.exchange(ctx, then, [][]string{words})
 		}
 		t.detour.RUnlock()
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -24,8 +23,8 @@ type link struct {
 	conn   net.Conn
 	onPush func(reply) // called by whoever reads
 
-	src *source // used by whoever reads
-	in  *bufio.Reader
+	src *source
+	in  *bufio.Reader // used by whoever reads
 
 	mu      sync.Mutex // guards the rest
 	err     error      // why the link has ended
@@ -36,10 +35,11 @@ type link struct {
 	spare   []byte
 	writing bool
 	role    role
-	reader  *call     // of the caller that reads
-	cut     bool      // that caller is to stop reading
-	freed   time.Time // when nobody began to read
-	armed   bool      // idle is running
+	reader  *call         // of the caller that reads
+	cut     bool          // that caller is to stop reading
+	caught  chan struct{} // closed when all that has come is processed, or nobody reads; nil: nobody waits for that
+	freed   time.Time     // when nobody began to read
+	armed   bool          // idle is running
 
 	idle  *time.Timer
 	turn  chan struct{} // one element: the keeper is to read
@@ -80,31 +80,14 @@ const (
 	idleAfter = 2 * time.Millisecond
 )
 
-// source is the connection for reading. A deadline that cuts a caller short takes effect between answers only: one
-// that has begun to arrive is soon complete, or the tracker ends the link.
-type source struct {
-	net.Conn
-	between bool
-}
-
-func (s *source) Read(b []byte) (int, error) {
-	for {
-		n, err := s.Conn.Read(b)
-		if n > 0 || err == nil || s.between || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
-		}
-		if err := s.SetReadDeadline(time.Time{}); err != nil {
-			return 0, err
-		}
-	}
-}
-
+// newLink takes over a connection that is a socket, or TLS over one.
 func newLink(conn net.Conn, onPush func(reply)) *link {
 	l := &link{
-		conn: conn, onPush: onPush, src: &source{Conn: conn}, role: roleKeeper,
+		conn: conn, onPush: onPush, src: newSource(conn), role: roleKeeper,
 		idle: time.NewTimer(time.Hour), turn: make(chan struct{}, 1), dead: make(chan struct{}), ended: make(chan struct{}),
 	}
 	l.idle.Stop()
+	l.src.socket.empty = l.readAll
 	l.in = bufio.NewReaderSize(l.src, linkBuffer)
 	go l.keep()
 	return l
@@ -201,156 +184,6 @@ func (l *link) write() {
 	l.writing = false
 }
 
-// readOwn reads until the caller's own answers are there. It gives up when ctx ends, and says so.
-func (l *link) readOwn(ctx context.Context, c *call) bool {
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if l.reader == c {
-				l.cut = true
-				_ = l.conn.SetReadDeadline(time.Unix(1, 0))
-			}
-		})
-		defer stop()
-	}
-	own := true
-	for len(c.done) == 0 {
-		if !l.await() {
-			if own = ctx.Err() == nil; own {
-				continue // the cut was meant for another
-			}
-			break
-		}
-		l.readNext()
-	}
-	l.release()
-	return own
-}
-
-// catchUp processes what has come while nobody reads, so that the memory is not older than what has arrived here.
-func (l *link) catchUp() {
-	l.mu.Lock()
-	free := l.role == roleFree && l.err == nil
-	if free {
-		l.role = roleCaller
-	}
-	l.mu.Unlock()
-	if !free {
-		return // somebody reads
-	}
-	for l.reason() == nil && (l.in.Buffered() > 0 || pollable(l.conn) != nothingToRead) {
-		l.readNext()
-	}
-	l.release()
-}
-
-// release gives up a caller's role.
-func (l *link) release() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reader = nil
-	l.uncut()
-	switch {
-	case l.err != nil:
-		l.role = roleFree
-	case l.head < len(l.calls) || l.in.Buffered() > 0:
-		l.role = roleKeeper
-		select {
-		case l.turn <- struct{}{}:
-		default: // it has not come to the turn before
-		}
-	default:
-		l.role, l.freed = roleFree, time.Now()
-		if !l.armed {
-			l.armed = true
-			l.idle.Reset(idleAfter)
-		}
-	}
-}
-
-func (l *link) uncut() {
-	if l.cut {
-		l.cut = false
-		_ = l.conn.SetReadDeadline(time.Time{})
-	}
-}
-
-// await waits until there is something to read, or the link has failed. false means that a caller was cut short.
-func (l *link) await() bool {
-	l.src.between = true
-	_, err := l.in.Peek(1)
-	l.src.between = false
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return true // readNext meets what other error there is
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.uncut()
-	return false
-}
-
-// readNext processes one answer or push, or the end of the connection.
-func (l *link) readNext() {
-	m, err := readReply(l.in)
-	switch {
-	case err != nil:
-		l.fail(err)
-	case m.kind == replyPush:
-		l.onPush(m)
-	default:
-		l.answer(m)
-	}
-}
-
-// keep reads while it is the keeper's turn.
-func (l *link) keep() {
-	defer close(l.ended)
-	for {
-		l.serve()
-		select {
-		case <-l.dead:
-			return
-		case <-l.turn:
-		case <-l.idle.C:
-			if !l.tired() {
-				continue
-			}
-		}
-	}
-}
-
-// tired takes the role when nobody has had it for a while.
-func (l *link) tired() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.armed = false; l.role != roleFree {
-		return false // whoever gives it up arms the timer again
-	}
-	if wait := idleAfter - time.Since(l.freed); wait > 0 {
-		l.armed = true
-		l.idle.Reset(wait)
-		return false
-	}
-	l.role = roleKeeper
-	return true
-}
-
-// serve reads while the keeper has the role, which it gives up after answers when nobody waits any more.
-func (l *link) serve() {
-	for l.mine() {
-		l.await()
-		l.readNext()
-	}
-}
-
-// mine says whether the keeper is to go on reading.
-func (l *link) mine() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err == nil && l.role == roleKeeper
-}
-
 // answer gives an answer to the first call that waits.
 func (l *link) answer(m reply) {
 	l.mu.Lock()
@@ -378,19 +211,6 @@ func (l *link) answer(m reply) {
 	}
 	c.done <- struct{}{}
 	l.leave()
-}
-
-// leave lets the keeper give up the role after the last answer, so that the next caller reads itself.
-func (l *link) leave() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.role == roleKeeper && l.head == len(l.calls) && l.in.Buffered() == 0 && l.err == nil {
-		l.role, l.freed = roleFree, time.Now()
-		if !l.armed {
-			l.armed = true
-			l.idle.Reset(idleAfter)
-		}
-	}
 }
 
 // fail ends the link once. Calls that wait get the error.

@@ -38,6 +38,9 @@ func newScripted(t *testing.T, onPush func(reply)) (*link, *scripted) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if conn, err = newSocket(conn); err != nil {
+		t.Fatal(err)
+	}
 	l := newLink(conn, onPush)
 	t.Cleanup(func() {
 		_ = other.Close()
@@ -83,7 +86,7 @@ func TestLinkKeepsTheOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		for late := time.Now().Add(10 * time.Second); ; {
-			l.catchUp()
+			l.catchUp(t.Context())
 			mu.Lock()
 			got := slices.Clone(order)
 			mu.Unlock()

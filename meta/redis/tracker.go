@@ -72,7 +72,7 @@ var (
 func newTracker(ctx context.Context, t target, o Options, m *memory, k keys) (*tracker, error) {
 	tr := &tracker{
 		dial: func(ctx context.Context) (net.Conn, error) {
-			return t.dial(ctx, o, func(net.Conn) {})
+			return t.dial(ctx, o, newSocket)
 		},
 		setUp: t.trackingCommands(), timeout: o.Timeout, every: o.lookEvery, memory: m, keys: k, log: o.Logger,
 	}
