@@ -14,6 +14,10 @@ type Coherent interface {
 	// Coherent says whether the database tells of changes now. Everything that a View or Update has read is
 	// watched from then on, if this was so before and after and a Notice of All was not told in between.
 	Coherent() bool
+	// Settle waits for the answers that are under way to this client. What is read afterwards, also from memory, is
+	// not older than what any client had changed, and been told so, before the call. Without it the news of a
+	// change may still be on its way behind such an answer.
+	Settle(ctx context.Context) error
 }
 
 // Notice says what may be different from what was read before.

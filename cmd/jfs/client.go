@@ -121,7 +121,7 @@ func (o *mountOptions) kernelOptions(point, name string, log *slog.Logger) (moun
 		Log: log, MountPoint: point, Volume: name, ReadOnly: o.readOnly,
 		AttrTimeout: none(o.attrCache), EntryTimeout: none(o.entryCache), DirEntryTimeout: none(o.dirEntryCache),
 		NegativeTimeout: o.negativeCache,
-		AttrLease:       o.attrLease, EntryLease: o.entryLease, DirEntryLease: o.dirEntryLease, NegativeLease: o.negativeLease,
+		AttrLease:       o.attrLease, EntryLease: o.entryLease, DirEntryLease: o.dirEntryLease,
 		MaxIO:       int(o.maxFuseIO),
 		EnableXattr: o.enableXattr || o.enableCap || o.enableSELinux, EnableCap: o.enableCap, EnableSELinux: o.enableSELinux,
 	}

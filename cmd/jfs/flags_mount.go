@@ -40,7 +40,6 @@ type mountOptions struct {
 	attrLease     time.Duration
 	entryLease    time.Duration
 	dirEntryLease time.Duration
-	negativeLease time.Duration
 
 	openLimit int
 
@@ -139,7 +138,7 @@ func mountMetaCacheFlags() mountTable {
 		{name: "attr-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.attrCache }), help: "how long the kernel may remember attributes; if not given, longer what Redis 6 or newer tells changes of"},
 		{name: "entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.entryCache }), help: "how long the kernel may remember names of files; likewise"},
 		{name: "dir-entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.dirEntryCache }), help: "how long the kernel may remember names of directories; likewise"},
-		{name: "negative-entry-cache", to: span(func(o *mountOptions) *time.Duration { return &o.negativeCache }), help: "how long the kernel may remember that a name is not there; likewise"},
+		{name: "negative-entry-cache", to: span(func(o *mountOptions) *time.Duration { return &o.negativeCache }), help: "how long the kernel may remember that a name is not there"},
 		{name: "readdir-cache", boolean: true, state: later, help: "let the kernel remember listings of directories"},
 		{name: "open-cache", def: "0s", state: later, only: []string{"0", "0s"}, help: "how long an open may rely on remembered attributes"},
 		{name: "open-cache-limit", def: "10000", to: toCount(func(o *mountOptions) *int { return &o.openLimit }), help: "closed files of which is remembered where their data lies"},
@@ -154,7 +153,6 @@ const watchedCache = time.Minute
 func (o *mountOptions) lease(set *pflag.FlagSet) {
 	for name, lease := range map[string]*time.Duration{
 		"attr-cache": &o.attrLease, "entry-cache": &o.entryLease, "dir-entry-cache": &o.dirEntryLease,
-		"negative-entry-cache": &o.negativeLease,
 	} {
 		if !set.Changed(name) {
 			*lease = watchedCache

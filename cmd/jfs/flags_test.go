@@ -122,12 +122,11 @@ func TestMountUnits(t *testing.T) {
 
 // TestLeases: what the user gives a time for is not kept for longer.
 func TestLeases(t *testing.T) {
-	for args, want := range map[string][4]time.Duration{
-		"":                          {watchedCache, watchedCache, watchedCache, watchedCache},
-		"--attr-cache=1s":           {0, watchedCache, watchedCache, watchedCache},
-		"--entry-cache=0":           {watchedCache, 0, watchedCache, watchedCache},
-		"--dir-entry-cache=5":       {watchedCache, watchedCache, 0, watchedCache},
-		"--negative-entry-cache=0s": {watchedCache, watchedCache, watchedCache, 0},
+	for args, want := range map[string][3]time.Duration{
+		"":                    {watchedCache, watchedCache, watchedCache},
+		"--attr-cache=1s":     {0, watchedCache, watchedCache},
+		"--entry-cache=0":     {watchedCache, 0, watchedCache},
+		"--dir-entry-cache=5": {watchedCache, watchedCache, 0},
 	} {
 		set, opt, err := parseMount(t, strings.Fields(args)...)
 		if err != nil {
@@ -138,7 +137,7 @@ func TestLeases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := [4]time.Duration{m.AttrLease, m.EntryLease, m.DirEntryLease, m.NegativeLease}; got != want {
+		if got := [3]time.Duration{m.AttrLease, m.EntryLease, m.DirEntryLease}; got != want {
 			t.Errorf("%q: leases %v, want %v", args, got, want)
 		}
 	}

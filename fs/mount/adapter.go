@@ -45,7 +45,7 @@ const (
 )
 
 func newAdapter(b backend, opt Options) *adapter {
-	l := newLeases(b)
+	l := newLeases(b, max(opt.EntryLease, opt.DirEntryLease))
 	believed := opt.AttrTimeout // the longest time
 	if l != nil {
 		believed = max(believed, opt.AttrLease)

@@ -87,16 +87,16 @@ func (a *adapter) fillAttr(t ticket, ino meta.Ino, in *meta.Attr, out *fuse.Attr
 }
 
 // attrTimeout says how long the kernel may believe attributes that it is about to be told.
-func (a *adapter) attrTimeout(node uint64, in *meta.Attr, leased bool) time.Duration {
+func (a *adapter) attrTimeout(node uint64, in *meta.Attr, g grant) time.Duration {
 	if in.Type == meta.TypeFile && !a.told.answer(node, stateOf(in)) {
 		return 0
 	}
-	return lease(leased, a.opt.AttrTimeout, a.opt.AttrLease)
+	return g.lasts(a.opt.AttrTimeout, a.opt.AttrLease)
 }
 
-// fillEntry answers with what a name in a directory stands for.
-func (a *adapter) fillEntry(t ticket, dir meta.Ino, name string, in *fs.Inode, out *fuse.EntryOut) {
-	entry, attr := a.leases.lookedUp(t, dir, name, in.Ino, &in.Attr)
+// fillEntry answers with what a name in a directory stands for; made says that the request has made it.
+func (a *adapter) fillEntry(t ticket, dir meta.Ino, name string, in *fs.Inode, made bool, out *fuse.EntryOut) {
+	entry, attr := a.leases.lookedUp(t, dir, name, in.Ino, &in.Attr, made)
 	out.NodeId = a.node(in.Ino)
 	out.SetAttrTimeout(a.attrTimeout(out.NodeId, &in.Attr, attr))
 	out.SetEntryTimeout(a.entryTimeout(in.Attr.Type, entry))

@@ -13,7 +13,7 @@ import (
 func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return a.do("opendir", cancel, &in.InHeader, func(ctx context.Context) error {
 		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), a.ino(in.NodeId))
-		if err == nil {
+		if err = gone(err); err == nil {
 			out.Fh = a.dirs.add(&listing{directory: d})
 		}
 		return err
@@ -37,7 +37,7 @@ func (a *adapter) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse
 		// Without attributes the entry's node stays 0, and the kernel asks when it wants to know more. It wants
 		// no attributes with "." and "..".
 		if e.Attr != nil && e.Name != "." && e.Name != ".." {
-			a.fillEntry(t, dir, e.Name, &fs.Inode{Ino: e.Ino, Attr: *e.Attr}, entry)
+			a.fillEntry(t, dir, e.Name, &fs.Inode{Ino: e.Ino, Attr: *e.Attr}, false, entry)
 		}
 		return true
 	})

@@ -8,6 +8,15 @@ import (
 	"jfs/internal/posix"
 )
 
+// gone makes ESTALE of the absence of an inode that the kernel knows: it then looks up the name again by which it has
+// come to the inode, which may stand for another one by now, and tells the application what it finds.
+func gone(err error) error {
+	if errors.Is(err, posix.ENOENT) {
+		return posix.ESTALE
+	}
+	return err
+}
+
 // errno is the one table from errors to numbers for the kernel. logged says that the number is not the whole
 // story, so the error belongs into the log.
 func errno(err error) (no syscall.Errno, logged bool) {

@@ -49,8 +49,11 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 				who.Groups = groupsOf(in.Pid)
 			}
 		}
+		if err := a.leases.newest(ctx, ino, in.Pid); err != nil {
+			return err
+		}
 		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
-		if err == nil {
+		if err = gone(err); err == nil {
 			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)
 		}
@@ -76,7 +79,7 @@ func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string,
 		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
 		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), dir, name, n, a.openFlags(in.Flags))
 		if err == nil {
-			a.fillEntry(t, dir, name, &file, &out.EntryOut)
+			a.fillEntry(t, dir, name, &file, true, &out.EntryOut)
 			a.opened(h, in.Flags, false, &out.OpenOut)
 		}
 		return err

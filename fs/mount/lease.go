@@ -6,9 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
-
 	"jfs/fs"
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -21,8 +20,8 @@ type coherent interface {
 }
 
 // leases are what the kernel was told and may rely on until it is told otherwise, because the database tells this
-// client of changes. It does not know a record for which there was no room, or that had changed while the kernel
-// waited for it: those get the ordinary timeouts.
+// client of changes. A record that had changed while the kernel waited for it is not kept at all, because nobody is
+// going to tell of that change again. One for which there is no room gets the ordinary timeouts.
 type leases struct {
 	coherent
 	source meta.Coherent
@@ -34,11 +33,22 @@ type leases struct {
 
 	mu    sync.Mutex // guards the rest
 	nodes map[meta.Ino]node
-	names map[meta.Ino]map[string]meta.Ino // by directory; 0: the kernel knows that there is no such name
-	count int                              // of names
+	names map[meta.Ino]map[string]noted // by directory
+	count int                           // of names
+	lasts time.Duration                 // how long the kernel may rely on a name
+	last  uint64                        // number of the last note of a name
+	old   uint64                        // that of the last one at a time
+	oldAt time.Time                     // this is it
+	limit int                           // inodes, and names
 
 	pending pending
 	wake    chan struct{}
+}
+
+// noted is what a name stands for, as the kernel was told.
+type noted struct {
+	ino    meta.Ino
+	number uint64 // of the note
 }
 
 // node is an inode that the kernel knows.
@@ -46,7 +56,8 @@ type node struct {
 	lookups uint64 // as the kernel counts them
 	attr    bool   // it may rely on the attribute
 	dir     meta.Ino
-	name    string // the last name that it may rely on
+	name    string // under which it was found last
+	refused uint32 // thread that was told to look up the name again
 }
 
 // pending are news that the kernel is still to be told.
@@ -57,12 +68,12 @@ type pending struct {
 }
 
 const (
-	maxNodes   = 1 << 18 // inodes, and names, that the kernel may rely on; about 100 bytes each
+	maxNodes   = 1 << 18 // inodes, and names, that the kernel may rely on; 100 to 200 bytes each
 	maxPending = 1 << 14 // inodes, and directories; more are everything
 )
 
-// newLeases gives nil when the backend has nobody who tells of changes.
-func newLeases(b backend) *leases {
+// newLeases gives nil when the backend has nobody who tells of changes. The kernel may rely on names for the time given.
+func newLeases(b backend, lasts time.Duration) *leases {
 	w, ok := b.(coherent)
 	if !ok {
 		return nil
@@ -72,8 +83,8 @@ func newLeases(b backend) *leases {
 		return nil
 	}
 	l := &leases{
-		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]meta.Ino{},
-		wake: make(chan struct{}, 1),
+		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]noted{},
+		lasts: lasts, oldAt: time.Now(), limit: maxNodes, wake: make(chan struct{}, 1),
 	}
 	l.pending.reset()
 	return l
@@ -140,9 +151,24 @@ func (l *leases) ticket() ticket {
 	return ticket{l.source.Coherent(), news}
 }
 
-// fresh says that no change of what hangs on ino was told since the ticket was taken, and will be from now on.
-func (l *leases) fresh(t ticket, ino meta.Ino) bool {
-	return t.on && l.all.Load() <= t.news && l.mark(ino).Load() <= t.news && l.source.Coherent()
+// grant says for how long the kernel may rely on a record.
+type grant uint8
+
+const (
+	grantTimeout grant = iota // the ordinary time
+	grantLease                // until it is told of a change
+	grantNothing              // it may have changed already
+)
+
+// check grants a lease if no change of what hangs on ino was told since the ticket was taken, and will be from now on.
+func (l *leases) check(t ticket, ino meta.Ino) grant {
+	switch {
+	case !t.on:
+		return grantTimeout
+	case l.all.Load() > t.news || l.mark(ino).Load() > t.news || !l.source.Coherent():
+		return grantNothing
+	}
+	return grantLease
 }
 
 // lasting says whether a file's attribute changes only with a change that is told.
@@ -157,54 +183,54 @@ func (l *leases) lasting(ino meta.Ino, a *meta.Attr) bool {
 func ours(ino meta.Ino) bool { return !ino.IsTrash() && !fs.IsVirtual(ino) }
 
 // lookedUp counts a reference of the kernel to an inode, and notes what it may rely on if the ticket is still good:
-// the name, and the attribute.
-func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *meta.Attr) (entry, attr bool) {
+// the name, and the attribute. made says that it is the answer to a request that makes the name. The kernel takes the
+// attribute from such an answer even if it was told meanwhile that an older one has changed, so it may rely only on
+// that of an inode that it did not know: about that it is told again.
+func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *meta.Attr, made bool) (entry, attr grant) {
 	if l == nil {
-		return false, false
+		return grantTimeout, grantTimeout
 	}
 	last := l.lasting(ino, a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, known := l.nodes[ino]
-	if !known && len(l.nodes) >= maxNodes {
-		return false, false
+	if !known && len(l.nodes) >= l.limit {
+		return grantTimeout, grantTimeout
 	}
 	// What is heard from here on finds the notes, because it needs the lock.
-	attr = last && l.fresh(t, ino)
-	entry = !dir.IsTrash() && ours(ino) && l.fresh(t, dir) && l.note(dir, name, ino)
-	n.lookups++
-	n.attr = n.attr || attr
-	if entry {
-		n.dir, n.name = dir, name
+	if last && !(made && known) {
+		attr = l.check(t, ino)
 	}
+	if !dir.IsTrash() && ours(ino) {
+		entry = l.check(t, dir)
+	}
+	if entry == grantLease && !l.note(dir, name, ino) {
+		entry = grantTimeout
+	}
+	n.lookups++
+	n.attr = n.attr || attr == grantLease
+	n.dir, n.name, n.refused = dir, name, 0
 	l.nodes[ino] = n
 	return entry, attr
 }
 
-// missed notes that the kernel may rely on a name's not being there, if the ticket is still good.
-func (l *leases) missed(t ticket, dir meta.Ino, name string) bool {
-	if l == nil || dir.IsTrash() {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.fresh(t, dir) && l.note(dir, name, 0)
-}
-
 // seen notes that the kernel may rely on the attribute of an inode that it knows, if the ticket is still good.
-func (l *leases) seen(t ticket, ino meta.Ino, a *meta.Attr) bool {
+func (l *leases) seen(t ticket, ino meta.Ino, a *meta.Attr) grant {
 	if l == nil || !l.lasting(ino, a) {
-		return false
+		return grantTimeout
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, known := l.nodes[ino]
-	if !known && len(l.nodes) >= maxNodes || !l.fresh(t, ino) {
-		return false
+	if !known && len(l.nodes) >= l.limit {
+		return grantTimeout
 	}
-	n.attr = true
-	l.nodes[ino] = n
-	return true
+	g := l.check(t, ino)
+	if g == grantLease {
+		n.attr = true
+		l.nodes[ino] = n
+	}
+	return g
 }
 
 // note remembers a name. l.mu is held.
@@ -212,19 +238,36 @@ func (l *leases) note(dir meta.Ino, name string, ino meta.Ino) bool {
 	if name == "." || name == ".." {
 		return false
 	}
-	of := l.names[dir]
-	if _, known := of[name]; !known {
-		if l.count >= maxNodes {
+	if _, known := l.names[dir][name]; !known {
+		if l.count >= l.limit && !l.makeRoom(time.Now()) {
 			return false
 		}
 		l.count++
 	}
+	of := l.names[dir]
 	if of == nil {
-		of = map[string]meta.Ino{}
+		of = map[string]noted{}
 		l.names[dir] = of
 	}
-	of[name] = ino
+	l.last++
+	of[name] = noted{ino, l.last}
 	return true
+}
+
+// makeRoom forgets the names on which the kernel does not rely any more. l.mu is held.
+func (l *leases) makeRoom(now time.Time) bool {
+	if now.Sub(l.oldAt) < l.lasts+toldSlack {
+		return false
+	}
+	for dir, of := range l.names {
+		for name, n := range of {
+			if n.number <= l.old {
+				l.drop(dir, name)
+			}
+		}
+	}
+	l.old, l.oldAt = l.last, now
+	return l.count < l.limit
 }
 
 // renamed follows the kernel, which moves what it knows of a name along with it.
@@ -234,15 +277,15 @@ func (l *leases) renamed(from, to meta.Name, exchange bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ino, known := l.names[from.Dir][from.Name]
+	it, known := l.names[from.Dir][from.Name]
 	other, both := l.names[to.Dir][to.Name]
 	l.drop(from.Dir, from.Name)
 	l.drop(to.Dir, to.Name)
 	if known {
-		l.moved(to, ino)
+		l.moved(to, it.ino)
 	}
 	if exchange && both {
-		l.moved(from, other)
+		l.moved(from, other.ino)
 	}
 }
 
@@ -284,7 +327,7 @@ func (l *leases) forget(ino meta.Ino, lookups uint64) {
 		return
 	}
 	delete(l.nodes, ino)
-	if l.names[n.dir][n.name] == ino {
+	if l.names[n.dir][n.name].ino == ino {
 		l.drop(n.dir, n.name)
 	}
 	l.count -= len(l.names[ino]) // names in a directory that is forgotten are too
@@ -294,29 +337,57 @@ func (l *leases) forget(ino meta.Ino, lookups uint64) {
 // Forget is how the kernel tells that it has given up references to a node.
 func (a *adapter) Forget(node, lookups uint64) { a.leases.forget(a.ino(node), lookups) }
 
-// lease gives the longer of a timeout and the lease, if there is one.
-func lease(leased bool, timeout, lease time.Duration) time.Duration {
-	if leased {
-		return max(timeout, lease)
+// lasts says how long the kernel may keep a record. Without a lease to be had the timeout is all that counts.
+func (g grant) lasts(timeout, lease time.Duration) time.Duration {
+	switch {
+	case lease <= 0 || g == grantTimeout:
+		return timeout
+	case g == grantNothing:
+		return 0
 	}
-	return timeout
+	return max(timeout, lease)
 }
 
-func (a *adapter) entryTimeout(t meta.Type, leased bool) time.Duration {
+func (a *adapter) entryTimeout(t meta.Type, g grant) time.Duration {
 	if t == meta.TypeDirectory {
-		return lease(leased, a.opt.DirEntryTimeout, a.opt.DirEntryLease)
+		return g.lasts(a.opt.DirEntryTimeout, a.opt.DirEntryLease)
 	}
-	return lease(leased, a.opt.EntryTimeout, a.opt.EntryLease)
+	return g.lasts(a.opt.EntryTimeout, a.opt.EntryLease)
 }
 
-// absent answers that a name is not there with a time for which that holds. false leaves it to ENOENT.
-func (a *adapter) absent(t ticket, dir meta.Ino, name string, out *fuse.EntryOut) bool {
-	leased := a.opt.NegativeLease > 0 && a.leases.missed(t, dir, name)
-	timeout := lease(leased, a.opt.NegativeTimeout, a.opt.NegativeLease)
-	if timeout <= 0 {
-		return false
+// settle waits until what others had changed before is known.
+func (l *leases) settle(ctx context.Context) error {
+	if l == nil {
+		return nil
 	}
-	*out = fuse.EntryOut{}
-	out.SetEntryTimeout(timeout)
-	return true
+	return l.source.Settle(ctx)
+}
+
+// newest is called before a thread opens a file, which has to be the one that its name stands for now, with what
+// others have written before they closed it. If the name stands for another by now, the answer is ESTALE, which
+// makes the kernel look it up again. A second open of the same thread has come another way.
+func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error {
+	if l == nil || !ours(ino) {
+		return nil
+	}
+	if err := l.settle(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	n := l.nodes[ino]
+	l.mu.Unlock()
+	if n.name == "" || n.dir.IsTrash() || n.refused == thread && thread != 0 {
+		return nil
+	}
+	now, err := l.Resolve(ctx, n.dir, []string{n.name})
+	if err != nil || now[0] == ino {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n, ok := l.nodes[ino]; ok {
+		n.refused = thread
+		l.nodes[ino] = n
+	}
+	return posix.ESTALE
 }

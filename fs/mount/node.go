@@ -15,14 +15,22 @@ import (
 func (a *adapter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	t, dir := a.leases.ticket(), a.ino(h.NodeId)
 	st := a.do("lookup", cancel, h, func(ctx context.Context) error {
+		if err := a.leases.settle(ctx); err != nil {
+			return err
+		}
 		in, err := a.fs.Lookup(ctx, a.who(h), dir, name)
 		if err == nil {
-			a.fillEntry(t, dir, name, &in, out)
+			a.fillEntry(t, dir, name, &in, false, out)
 		}
 		return err
 	})
-	if st == fuse.ENOENT && a.absent(t, dir, name, out) {
-		return fuse.OK // with node 0, which says "no such name" as ENOENT does
+	// There is no lease for what is not there: who is told by another that a file is there now, and opens it, may be
+	// quicker than the news.
+	if st == fuse.ENOENT && a.opt.NegativeTimeout > 0 {
+		// Node 0 says "no such name" as ENOENT does, but with a time for which that holds.
+		*out = fuse.EntryOut{}
+		out.SetEntryTimeout(a.opt.NegativeTimeout)
+		return fuse.OK
 	}
 	return st
 }
@@ -32,7 +40,7 @@ func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.
 	return a.do("getattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		attr, err := a.fs.GetAttr(ctx, ino)
-		if err == nil {
+		if err = gone(err); err == nil {
 			a.fillAttr(t, ino, &attr, out)
 		}
 		return err
@@ -40,7 +48,6 @@ func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.
 }
 
 func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	t := a.leases.ticket()
 	return a.do("setattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		var h handle
@@ -62,8 +69,10 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			// attributes in the answer, and an error would come out of some later syncfs(2).
 			return nil
 		}
-		if err == nil {
-			a.fillAttr(t, ino, &attr, out)
+		if err = gone(err); err == nil {
+			// Without a lease: the kernel takes the attributes from the answer even if it was told meanwhile that they
+			// have changed.
+			a.fillAttr(ticket{}, ino, &attr, out)
 		}
 		return err
 	})
@@ -75,7 +84,7 @@ func (a *adapter) mknod(op string, cancel <-chan struct{}, h *fuse.InHeader, nam
 	return a.do(op, cancel, h, func(ctx context.Context) error {
 		in, err := a.fs.Mknod(ctx, a.who(h), dir, name, n)
 		if err == nil {
-			a.fillEntry(t, dir, name, &in, out)
+			a.fillEntry(t, dir, name, &in, true, out)
 		}
 		return err
 	})
@@ -106,7 +115,7 @@ func (a *adapter) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (target []b
 	st = a.do("readlink", cancel, h, func(ctx context.Context) error {
 		s, err := a.fs.Readlink(ctx, a.ino(h.NodeId))
 		target = []byte(s)
-		return err
+		return gone(err)
 	})
 	return target, st
 }
@@ -117,7 +126,7 @@ func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out
 		ino := a.ino(in.Oldnodeid)
 		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, dir, name)
 		if err == nil {
-			a.fillEntry(t, dir, name, &fs.Inode{Ino: ino, Attr: attr}, out)
+			a.fillEntry(t, dir, name, &fs.Inode{Ino: ino, Attr: attr}, true, out)
 		}
 		return err
 	})
@@ -125,14 +134,24 @@ func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out
 
 func (a *adapter) Unlink(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
 	return a.do("unlink", cancel, h, func(ctx context.Context) error {
-		return a.fs.Unlink(ctx, a.who(h), a.ino(h.NodeId), name)
+		return a.removed(h, name, a.fs.Unlink(ctx, a.who(h), a.ino(h.NodeId), name))
 	})
 }
 
 func (a *adapter) Rmdir(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
 	return a.do("rmdir", cancel, h, func(ctx context.Context) error {
-		return a.fs.Rmdir(ctx, a.who(h), a.ino(h.NodeId), name)
+		return a.removed(h, name, a.fs.Rmdir(ctx, a.who(h), a.ino(h.NodeId), name))
 	})
+}
+
+// removed notes that the kernel, who asked for it, knows that a name is gone.
+func (a *adapter) removed(h *fuse.InHeader, name string, err error) error {
+	if err == nil && a.leases != nil {
+		a.leases.mu.Lock()
+		defer a.leases.mu.Unlock()
+		a.leases.drop(a.ino(h.NodeId), name)
+	}
+	return err
 }
 
 // opRename is the number of the request that has no flags; RENAME2 has them.

@@ -36,7 +36,6 @@ type Options struct {
 	AttrLease     time.Duration
 	EntryLease    time.Duration
 	DirEntryLease time.Duration
-	NegativeLease time.Duration
 
 	MaxIO         int // largest read or write request in bytes; 0 means 1 MiB, the most that Linux takes by default
 	MaxBackground int // requests of reading ahead and asynchronous I/O under way; 0 means 128

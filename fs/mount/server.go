@@ -213,7 +213,7 @@ func (s *Server) notify() (stop func()) {
 		return func() {}
 	}
 	o := &s.a.opt
-	longest := max(o.AttrLease, o.EntryLease, o.DirEntryLease, o.NegativeLease)
+	longest := max(o.AttrLease, o.EntryLease, o.DirEntryLease)
 	n := startNotifier(s.a.leases, s.log, longest,
 		func(ino meta.Ino) fuse.Status { return s.raw.InodeNotify(s.a.node(ino), -1, 0) },
 		func(dir meta.Ino, name string) fuse.Status { return s.raw.EntryNotify(s.a.node(dir), name) })

@@ -193,11 +193,11 @@ func TestNegativeLookup(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	a := testAdapter(t, newFake(), Options{AttrTimeout: 2 * time.Second, EntryTimeout: 3 * time.Second, DirEntryTimeout: -1})
 	var out fuse.EntryOut
-	a.fillEntry(ticket{}, 1, "n", &fs.Inode{Ino: 77, Attr: meta.Attr{Type: meta.TypeFile}}, &out)
+	a.fillEntry(ticket{}, 1, "n", &fs.Inode{Ino: 77, Attr: meta.Attr{Type: meta.TypeFile}}, false, &out)
 	if out.AttrTimeout() != 2*time.Second || out.EntryTimeout() != 3*time.Second {
 		t.Errorf("file: %v, %v", out.AttrTimeout(), out.EntryTimeout())
 	}
-	a.fillEntry(ticket{}, 1, "n", &fs.Inode{Ino: 78, Attr: meta.Attr{Type: meta.TypeDirectory}}, &out)
+	a.fillEntry(ticket{}, 1, "n", &fs.Inode{Ino: 78, Attr: meta.Attr{Type: meta.TypeDirectory}}, false, &out)
 	if out.EntryTimeout() != 0 {
 		t.Errorf("directory: %v", out.EntryTimeout())
 	}

@@ -122,6 +122,14 @@ func (e *Engine) OnChange(fn func(meta.Notice)) {
 // Coherent says whether the server tells of changes now.
 func (e *Engine) Coherent() bool { return e.memory.live() != 0 }
 
+// Settle waits for what is under way on the connection on which changes are told.
+func (e *Engine) Settle(ctx context.Context) error {
+	if l := e.tracker.get(); l != nil {
+		return l.settle(ctx)
+	}
+	return ctx.Err()
+}
+
 // Name gives "redis".
 func (e *Engine) Name() string { return "redis" }
 

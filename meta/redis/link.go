@@ -26,20 +26,21 @@ type link struct {
 	src *source
 	in  *bufio.Reader // used by whoever reads
 
-	mu      sync.Mutex // guards the rest
-	err     error      // why the link has ended
-	calls   []*call    // in the order of their requests
-	head    int        // number of calls at the front that have their answers
-	out     []byte     // requests that are not handed to the connection
-	fresh   []*call    // whose requests are in out
-	spare   []byte
-	writing bool
-	role    role
-	reader  *call         // of the caller that reads
-	cut     bool          // that caller is to stop reading
-	caught  chan struct{} // closed when all that has come is processed, or nobody reads; nil: nobody waits for that
-	freed   time.Time     // when nobody began to read
-	armed   bool          // idle is running
+	mu       sync.Mutex // guards the rest
+	err      error      // why the link has ended
+	calls    []*call    // in the order of their requests
+	head     int        // number of calls at the front that have their answers
+	answered uint64     // number of calls that have got them
+	out      []byte     // requests that are not handed to the connection
+	fresh    []*call    // whose requests are in out
+	spare    []byte
+	writing  bool
+	role     role
+	reader   *call         // of the caller that reads
+	cut      bool          // that caller is to stop reading
+	caught   chan struct{} // closed when all that has come is processed, or nobody reads; nil: nobody waits for that
+	freed    time.Time     // when nobody began to read
+	armed    bool          // idle is running
 
 	idle  *time.Timer
 	turn  chan struct{} // one element: the keeper is to read
@@ -197,6 +198,7 @@ func (l *link) answer(m reply) {
 	complete := len(c.answers) == c.want
 	if complete {
 		l.calls[l.head] = nil
+		l.answered++
 		if l.head++; l.head == len(l.calls) || l.head == maxAnswered {
 			l.calls = slices.Delete(l.calls, 0, l.head)
 			l.head = 0

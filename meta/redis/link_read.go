@@ -37,11 +37,7 @@ func (l *link) catchUp(ctx context.Context) bool {
 			l.role = roleKeeper
 			l.handOver()
 		}
-		if l.caught == nil {
-			l.caught = make(chan struct{})
-			l.src.socket.watched.Store(true)
-		}
-		caught := l.caught
+		caught := l.progress()
 		done := l.upToDate(began) // which was told to nobody before there was the channel
 		l.mu.Unlock()
 		if done {
@@ -61,6 +57,38 @@ func (l *link) catchUp(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// settle waits until what was asked before is answered, or the link has ended.
+func (l *link) settle(ctx context.Context) error {
+	l.mu.Lock()
+	asked := l.answered + uint64(len(l.calls)-l.head)
+	for l.err == nil && l.answered < asked {
+		if l.role == roleFree { // nobody waits for those answers
+			l.role = roleKeeper
+			l.handOver()
+		}
+		progress := l.progress()
+		l.mu.Unlock()
+		select {
+		case <-progress:
+		case <-l.dead:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.mu.Lock()
+	}
+	l.mu.Unlock()
+	return nil
+}
+
+// progress gives what is closed when all that has come is processed, or nobody reads any more. l.mu is held.
+func (l *link) progress() <-chan struct{} {
+	if l.caught == nil {
+		l.caught = make(chan struct{})
+		l.src.socket.watched.Store(true)
+	}
+	return l.caught
 }
 
 // upToDate says that all is processed that had come when the reader had looked so often at the socket.
