@@ -3,7 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -18,7 +18,6 @@ import (
 func TestWatchedRoundTrips(t *testing.T) {
 	server := testenv.StartRedis(t)
 	ctx := context.WithoutCancel(t.Context())
-	var trips atomic.Int64
 	connect := func(o redis.Options) *redis.Engine {
 		eng, err := redis.Open(ctx, "redis://"+server.Addr+"/1", o)
 		if err != nil {
@@ -27,7 +26,7 @@ func TestWatchedRoundTrips(t *testing.T) {
 		t.Cleanup(func() { _ = eng.Close() })
 		return eng
 	}
-	eng, other := connect(redis.Options{OnTrip: func(int) { trips.Add(1) }}), connect(redis.Options{})
+	eng, other := connect(redis.Options{}), connect(redis.Options{})
 	f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
 	f.BlockSize, f.TrashDays, f.DirStats = testBlock>>10, 0, false // statistics are written in the background
 	if err := meta.Create(ctx, eng, f, meta.Time{Sec: 1}); err != nil {
@@ -74,23 +73,31 @@ func TestWatchedRoundTrips(t *testing.T) {
 	}
 	made := create(theirs, meta.RootIno, "made", 4096)
 	d := mkdirOnce(theirs, meta.RootIno, "theirs")
-	for i := range 5 {
+	for i := range 200 {
 		create(theirs, d, fmt.Sprint("f", i), 0)
 	}
 	own := mkdir(meta.RootIno, "own")
 	create(fs, own, "first", 1) // takes numbers for slices
+	mon := watch(t, server.Addr)
 	var sub meta.Ino
 	for _, c := range []struct {
 		name string
-		want int64
+		want int
 		op   func()
 	}{
-		{"stat", 1, func() { look(meta.RootIno, "made") }},
-		{"stat of a missing name", 1, func() { look(d, "absent") }}, // and what the stat before has begun is done
+		{"stat", 2, func() { look(meta.RootIno, "made") }}, // nobody waits for the second, which has the file watched
+		{"stat of a missing name", 1, func() { look(d, "absent") }},
 		{"stat again", 0, func() { look(meta.RootIno, "made") }},
 		{"open, read, close", 1, func() { readOnce(t, fs, made) }},
 		{"open, read, close again", 0, func() { readOnce(t, fs, made) }},
-		{"listing", 3, func() { list(look(meta.RootIno, "theirs")) }},
+		{"ls -l of 200 files", 5, // in 3 round trips
+			func() { list(look(meta.RootIno, "theirs")) }},
+		{"ls -l of 200 files again", 3, func() { list(look(meta.RootIno, "theirs")) }}, // in 2: the look-up costs nothing
+		{"stat of 200 files", 0, func() {
+			for i := range 200 {
+				look(d, fmt.Sprint("f", i))
+			}
+		}},
 		{"stat of a missing name in it", 0, func() { look(d, "none") }},
 		{"create in it, with its look-up", 1, func() { look(d, "e"); create(fs, d, "e", 0) }},
 		{"create in an own directory", 1, func() { look(own, "e"); create(fs, own, "e", 0) }},
@@ -112,12 +119,30 @@ func TestWatchedRoundTrips(t *testing.T) {
 			look(sub, "g")
 			must(fs.Rename(ctx, root, meta.Name{Dir: sub, Name: "f8"}, meta.Name{Dir: sub, Name: "g"}, 0))
 		}},
+		{"mkdir and rmdir, with their look-ups", 2, func() {
+			look(own, "gone")
+			mkdir(own, "gone")
+			look(own, "gone")
+			must(fs.Rmdir(ctx, root, own, "gone"))
+		}},
+		{"rename over a file", 1, func() {
+			look(sub, "f9")
+			look(sub, "g")
+			must(fs.Rename(ctx, root, meta.Name{Dir: sub, Name: "f9"}, meta.Name{Dir: sub, Name: "g"}, 0))
+		}},
+		{"chmod", 1, func() {
+			mode := uint16(0600)
+			_, err := fs.SetAttr(ctx, root, look(sub, "g"), SetAttr{Change: meta.Change{Mode: &mode}}, nil)
+			must(err)
+		}},
+		{"link", 1, func() {
+			_, err := fs.Link(ctx, root, look(sub, "g"), sub, "h")
+			must(err)
+		}},
 		{"stat after the rename", 0, func() { look(sub, "f8"); look(sub, "g") }},
 	} {
-		before := trips.Load()
-		c.op()
-		if got := trips.Load() - before; got != c.want {
-			t.Errorf("%s: %d round trips, want %d", c.name, got, c.want)
+		if got := mon.count(t, server.Addr, func() { c.op(); must(fs.Watch().Settle(ctx)) }); len(got) != c.want {
+			t.Errorf("%s: %d commands, want %d:\n%s", c.name, len(got), c.want, strings.Join(got, "\n"))
 		}
 	}
 
@@ -143,5 +168,51 @@ func TestWatchedRoundTrips(t *testing.T) {
 	got := [7]byte{}
 	if _, err := h.Read(ctx, 0, got[:]); err != nil || string(got[:]) != "changed" || keep {
 		t.Errorf("read %q, %v after a write of another mount (old pages kept: %v)", got, err, keep)
+	}
+}
+
+// TestWatchedTrash asserts what removals cost when there is a trash.
+func TestWatchedTrash(t *testing.T) {
+	server := testenv.StartRedis(t)
+	ctx := context.WithoutCancel(t.Context())
+	eng, err := redis.Open(ctx, "redis://"+server.Addr+"/1", redis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = eng.Close() })
+	f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
+	f.BlockSize, f.TrashDays, f.DirStats = testBlock>>10, 1, false
+	if err := meta.Create(ctx, eng, f, meta.Time{Sec: 1}); err != nil {
+		t.Fatal(err)
+	}
+	fs := (&rig{t: t, maxDeletes: -1}).mountOn(eng, 0)
+	dir := mkdirOnce(fs, meta.RootIno, "d")
+	mon := watch(t, server.Addr)
+	for i := range 3 {
+		name, sub := fmt.Sprint("f", i), fmt.Sprint("d", i)
+		_, h, err := fs.Create(ctx, meta.Root, dir, name, meta.New{Mode: 0644}, syscall.O_RDWR)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, h, 0, make([]byte, 4096))
+		if err := h.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		h.Release(ctx)
+		mkdirOnce(fs, dir, sub)
+		for what, remove := range map[string]func() error{
+			"unlink": func() error { return fs.Unlink(ctx, meta.Root, dir, name) },
+			"rmdir":  func() error { return fs.Rmdir(ctx, meta.Root, dir, sub) },
+		} {
+			got := mon.count(t, server.Addr, func() {
+				if err := remove(); err != nil {
+					t.Error(err)
+				}
+				_ = fs.Watch().Settle(ctx)
+			})
+			if i > 0 && len(got) != 1 { // the first one makes the directory of this hour
+				t.Errorf("%s: %d commands, want 1:\n%s", what, len(got), strings.Join(got, "\n"))
+			}
+		}
 	}
 }
