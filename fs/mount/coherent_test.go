@@ -104,7 +104,7 @@ func (s *site) commands() (n int) {
 	}
 	for line := range strings.Lines(text) {
 		name, rest, ok := strings.Cut(line, ":calls=")
-		if !ok || name == "cmdstat_info" || strings.HasPrefix(name, "cmdstat_config") {
+		if !ok || name == "cmdstat_info" || name == "cmdstat_ping" || strings.HasPrefix(name, "cmdstat_config") {
 			continue
 		}
 		calls, _, _ := strings.Cut(rest, ",")
