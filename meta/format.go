@@ -129,8 +129,6 @@ func (f *Format) Usable() error {
 		return fmt.Errorf("volume %s allows clients up to version %s, this one is compatible with %s: use an older client or raise the limit with config --max-client-version", f.Name, f.MaxClientVersion, CompatVersion)
 	}
 	switch {
-	case f.EncryptKey != "":
-		return fmt.Errorf("volume %s is encrypted, which this version of the client does not support yet", f.Name)
 	case f.ChangeLog:
 		return fmt.Errorf("volume %s records a change log, which this version of the client does not support yet: turn it off with config --changelog=false", f.Name)
 	case f.BlockSize < minBlockSize || f.BlockSize > maxBlockSize:

@@ -22,6 +22,7 @@ type client struct {
 	server *mount.Server
 
 	tally   *tally
+	tasks   *tasks
 	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
 }
 
@@ -34,14 +35,14 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	parts.add("database", plain(engine.Close))
-	c := &client{tally: newTally()}
+	c := &client{tally: newTally(), tasks: newTasks()}
 	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
 		return nil, err
 	}
 	if err := c.format.Usable(); err != nil {
 		return nil, err
 	}
-	data, err := buildData(ctx, c.format, opt, c.tally, a.log, parts)
+	data, err := a.buildData(ctx, c.format, opt, c.tally, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return compactor.Chunk(ctx, ino, index)
 	}
 	mo.Lost = lost
-	mo.Reloaded = data.reload(c.format, opt, a.log)
+	mo.Reloaded = a.reload(data, c.format, opt)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
 		return nil, explainUnformatted(err, url)
 	}
@@ -73,6 +74,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	}
 	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)
+	parts.add("tasks in the background", plain(c.tasks.close))
 	parts.add("file system", c.fs.Close)
 
 	if err := c.volume.StartSession(ctx, describeClient(point, opt.interfaces)); err != nil {

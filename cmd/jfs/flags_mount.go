@@ -212,8 +212,8 @@ func mountMetricsFlags() mountTable {
 	}
 }
 
-func choice(field func(*mountOptions) *string, words ...string) func(*mountOptions) pflag.Value {
-	return func(o *mountOptions) pflag.Value { return choiceValue{field(o), words} }
+func choice[T any](field func(*T) *string, words ...string) func(*T) pflag.Value {
+	return func(o *T) pflag.Value { return choiceValue{field(o), words} }
 }
 
 // defaultMemoryCache holds the blocks that are read again at once; for the others the kernel's page cache keeps the

@@ -55,8 +55,8 @@ func TestOfficialFlags(t *testing.T) {
 			t.Errorf("%s --%s: no help", f[0], f[1])
 		}
 	}
-	if n != 184 {
-		t.Errorf("%d flags in the list, want 184", n)
+	if n != 189 {
+		t.Errorf("%d flags in the list, want 189", n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,6 +70,9 @@ func (a *app) formatNew(ctx context.Context, engine meta.Engine, set *pflag.Flag
 	if err := layoutOf(&f, set, opt, true); err != nil {
 		return f, err
 	}
+	if err := encryption(&f, opt); err != nil {
+		return f, err
+	}
 	if _, err := applySettings(&f, set, &opt.volumeOptions); err != nil {
 		return f, err
 	}
@@ -113,7 +117,7 @@ func (a *app) formatNew(ctx context.Context, engine meta.Engine, set *pflag.Flag
 
 // setupStore opens the store of a volume for a command that somebody waits for.
 func (a *app) setupStore(ctx context.Context, f meta.Format) (object.Store, error) {
-	store, err := openStore(ctx, f, storeOptions{retry: object.RetryOptions{Attempts: setupTries}}, a.log)
+	store, err := a.openStore(ctx, f, storeOptions{retry: object.RetryOptions{Attempts: setupTries}})
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +190,20 @@ func layoutOf(f *meta.Format, set *pflag.FlagSet, opt *formatOptions, all bool) 
 	if all || set.Changed("hash-prefix") {
 		f.HashPrefix = opt.hashPrefix
 	}
+	return nil
+}
+
+// encryption takes the key with which a new volume's data is to be encrypted.
+func encryption(f *meta.Format, opt *formatOptions) error {
+	f.EncryptAlgo = opt.encryptAlgo
+	if opt.encryptKey == "" {
+		return nil
+	}
+	key, err := os.ReadFile(opt.encryptKey)
+	if err != nil {
+		return fmt.Errorf("private key for encryption: %w", err)
+	}
+	f.EncryptKey = string(key)
 	return nil
 }
 

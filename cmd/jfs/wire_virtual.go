@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"jfs/cache"
@@ -29,7 +30,18 @@ func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root
 			return append(b, '\n')
 		},
 		Control: control.NewServer(control.Options{
-			Volume: c.volume, Root: root, Log: a.log, Forget: c.forget,
+			Volume: c.volume, Root: root, Log: a.log, Forget: c.forget, Background: c.tasks.run,
+			Warm: func(ctx context.Context, tops []meta.Ino, action uint8, threads int, progress func(files, bytes uint64)) (control.WarmResponse, error) {
+				r, err := maintain.Warm(ctx, c.volume, data.cache, tops, maintain.WarmOptions{
+					Action: maintain.WarmAction(action), Threads: threads, Progress: progress, Log: a.log,
+				})
+				if err == nil && r.Failed > 0 {
+					err = fmt.Errorf("%d blocks could not be loaded", r.Failed)
+				}
+				return control.WarmResponse{
+					FileCount: uint64(r.Files), SliceCount: uint64(r.Slices), TotalBytes: uint64(r.Bytes), MissBytes: uint64(r.Missing),
+				}, err
+			},
 			Compact: func(ctx context.Context, ino meta.Ino, threads int, progress func(int)) error {
 				r, err := maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{
 					Pool: data.pool, Threads: threads, Log: a.log,
@@ -42,6 +54,28 @@ func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root
 			},
 		}),
 	}
+}
+
+// tasks run what goes on after the request that asked for it.
+type tasks struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+func newTasks() *tasks {
+	t := &tasks{}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+func (t *tasks) run(fn func(ctx context.Context)) { t.work.Go(func() { fn(t.ctx) }) }
+
+// close ends what is under way.
+func (t *tasks) close() error {
+	t.cancel()
+	t.work.Wait()
+	return nil
 }
 
 // forget makes the kernel forget an entry that was removed behind its back.
