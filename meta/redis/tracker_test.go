@@ -350,20 +350,31 @@ func TestServerForgets(t *testing.T) {
 // TestNoTracking: servers and users that cannot track are used without.
 func TestNoTracking(t *testing.T) {
 	s := start(t)
-	admin := open(t, s.empty(), Options{})
-	raw(t, admin, "ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
-	e := open(t, strings.Replace(s.empty(), "redis://", "redis://plain:secret@", 1), Options{})
-	if e.Coherent() {
-		t.Error("coherent without being told")
+	url := s.empty()
+	admin := open(t, url, Options{})
+	check := func(what, url string) {
+		t.Helper()
+		e := open(t, url, Options{})
+		if e.Coherent() {
+			t.Errorf("%s: coherent without being told", what)
+		}
+		setLength(t, e, 5, 1)
+		setLength(t, admin, 5, 2)
+		if got, _ := attrOf(t, e, 5); got.Length != 2 {
+			t.Errorf("%s: length %d", what, got.Length)
+		}
 	}
-	setLength(t, e, 5, 1)
-	if got, _ := attrOf(t, e, 5); got.Length != 1 {
-		t.Errorf("length %d", got.Length)
+	for _, forbidden := range []string{"client|tracking", "config", "info"} {
+		raw(t, admin, "ACL", "SETUSER", "plain", "reset", "on", ">secret", "~*", "&*", "+@all", "-"+forbidden)
+		check("without "+forbidden, strings.Replace(url, "redis://", "redis://plain:secret@", 1))
 	}
 	raw(t, admin, "ACL", "SETUSER", "full", "on", ">secret", "~*", "&*", "+@all")
-	if e := open(t, strings.Replace(s.empty(), "redis://", "redis://full:secret@", 1), Options{}); !e.Coherent() {
+	if e := open(t, strings.Replace(url, "redis://", "redis://full:secret@", 1), Options{}); !e.Coherent() {
 		t.Error("not coherent with a user and a password")
 	}
+	old := start(t, "--rename-command", "HELLO", "").empty()
+	admin = open(t, old, Options{})
+	check("on a server that does not know HELLO", old)
 }
 
 // TestHammer lets two engines change the same records. Whoever looks never sees an older state after a newer one,
