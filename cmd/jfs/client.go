@@ -33,7 +33,7 @@ type client struct {
 // failure, has to be closed; last built is first closed, so files are flushed while everything below them still works,
 // and the session ends when nothing more is written.
 func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, error) {
-	engine, err := a.openMeta(ctx, url)
+	engine, err := a.openWatchedMeta(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,9 @@ func (o *mountOptions) kernelOptions(point, name string, log *slog.Logger) (moun
 	m := mount.Options{
 		Log: log, MountPoint: point, Volume: name, ReadOnly: o.readOnly,
 		AttrTimeout: none(o.attrCache), EntryTimeout: none(o.entryCache), DirEntryTimeout: none(o.dirEntryCache),
-		NegativeTimeout: o.negativeCache, MaxIO: int(o.maxFuseIO),
+		NegativeTimeout: o.negativeCache,
+		AttrLease:       o.attrLease, EntryLease: o.entryLease, DirEntryLease: o.dirEntryLease,
+		MaxIO:       int(o.maxFuseIO),
 		EnableXattr: o.enableXattr || o.enableCap || o.enableSELinux, EnableCap: o.enableCap, EnableSELinux: o.enableSELinux,
 		EnableIoctl: o.enableIoctl, RootSquash: o.rootSquash, AllSquash: o.allSquash, Umask: o.umask, CacheDirs: o.readdirCache, Force: o.force,
 	}

@@ -49,6 +49,9 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 				who.Groups = a.groups(&in.InHeader)
 			}
 		}
+		if err := a.leases.newest(ctx, ino, in.Pid); err != nil {
+			return err
+		}
 		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
 		if err == nil {
 			a.found(in.NodeId, h)
@@ -71,11 +74,12 @@ func (a *adapter) found(node uint64, h handle) {
 }
 
 func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(in.NodeId)
 	return a.do("create", cancel, &in.InHeader, func(ctx context.Context) error {
 		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
-		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), a.ino(in.NodeId), name, n, a.openFlags(in.Flags))
+		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), dir, name, n, a.openFlags(in.Flags))
 		if err == nil {
-			a.fillEntry(&file, &out.EntryOut)
+			a.fillEntry(t, dir, name, &file, true, &out.EntryOut)
 			a.opened(h, in.Flags, false, &out.OpenOut)
 		}
 		return err
