@@ -84,6 +84,7 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 
 func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err error) {
 	ws, mtime := c.Slices, c.Mtime
+	var dirs holders
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -101,8 +102,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err
 		for _, w := range ws {
 			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
 		}
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		a.Mtime, a.Ctime = mtime, v.time()
@@ -116,16 +116,13 @@ func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err
 			tx.AppendSlices(ino, ws[run].Index, records)
 		}
 		countRefs(tx, ws)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, Attr{}, err
 	}
 	v.kept(c.Promise, a.Space()) // before it is counted as used: counted twice it could refuse a write
-	v.resized(ctx, ino, &old, &a)
+	v.resized(ctx, dirs, &old, &a)
 	for _, w := range ws {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
 	}
@@ -151,32 +148,6 @@ func countRefs(tx Tx, ws []Written) {
 	}
 }
 
-// resized does what follows a commit that changed the length of a file.
-func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
-	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
-	v.usage.add(d.Space, 0)
-	v.chargeOwner(a, use{space: d.Space})
-	if d == (DirStat{}) || a.Nlink == 0 { // an open file without a name is in no directory
-		return
-	}
-	if a.Parent != 0 {
-		v.chargeDir(ctx, a.Parent, d)
-		return
-	}
-	var parents map[Ino]int64
-	err := v.view(ctx, func() string { return fmt.Sprintf("parents of inode %d", ino) }, Want{}, func(r Reader) (err error) {
-		parents, err = r.Parents(ino)
-		return err
-	})
-	if err != nil {
-		v.log.Warn("directory statistics and quotas miss a change of size", "inode", ino, "err", err)
-		return
-	}
-	for dir, n := range parents {
-		v.chargeDir(ctx, dir, DirStat{Length: d.Length * n, Space: d.Space * n})
-	}
-}
-
 // Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
 // checked when it was opened.
 func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
@@ -185,6 +156,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		return Attr{}, posix.EFBIG
 	}
 	var a, old Attr
+	var dirs holders
 	what := func() string { return fmt.Sprintf("truncate inode %d to %d", ino, length) }
 	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -198,7 +170,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		case a.Type != TypeFile, a.Flags&(FlagImmutable|FlagAppend) != 0, a.Parent > TrashIno && !opened:
 			return posix.EPERM
 		}
-		old = a
+		old, dirs = a, holders{}
 		if !opened {
 			if err := access(tx, who, &a, MayWrite); err != nil {
 				return err
@@ -208,8 +180,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 			return nil
 		}
 		a.Length = length
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		if err := zeroRange(tx, ino, min(old.Length, length), max(old.Length, length)); err != nil {
@@ -218,15 +189,12 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		a.Mtime = v.time()
 		a.Ctime = a.Mtime
 		tx.SetAttr(ino, &a)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, err
 	}
-	v.resized(ctx, ino, &old, &a)
+	v.resized(ctx, dirs, &old, &a)
 	return a, nil
 }
 

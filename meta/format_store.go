@@ -75,6 +75,11 @@ func store(ctx context.Context, engine Engine, f Format, now Time, create bool) 
 			if err := addIfAbsent(tx, RootIno, topDir(0777, now)); err != nil {
 				return err
 			}
+			if f.DirStats {
+				// Without it, the first who has something to add counts the entries, and with them those that other
+				// clients add again.
+				tx.SetDirStat(RootIno, DirStat{})
+			}
 		}
 		return setFormat(tx, &f, now)
 	})

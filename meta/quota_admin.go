@@ -44,7 +44,7 @@ func (v *Volume) SetQuota(ctx context.Context, key QuotaKey, l Limits) (Quota, e
 		return Quota{}, err
 	}
 	if !v.format.Load().DirStats {
-		if err := v.changeFormat(ctx, func(f *Format) { f.DirStats = true }); err != nil {
+		if err := v.EnableDirStats(ctx); err != nil {
 			return Quota{}, err
 		}
 	}

@@ -53,7 +53,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err != nil {
 		return nil, err
 	}
-	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	mo.FreeSlices = maintain.FreeSlices(c.format.BlockBytes(), data.deleteEach)
 	var compactor *maintain.Compactor // works on the volume that is being opened
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
 		return compactor.Chunk(ctx, ino, index)
