@@ -173,7 +173,7 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 		r.reset(ctx, c, &want)
 		r.single = single
 		usable = false // until the transaction has ended
-		err := e.snapshot(r, fn, &usable)
+		err := e.snapshot(r, c, fn, &usable)
 		if r.again {
 			single = false
 			continue
@@ -187,17 +187,17 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 }
 
 // snapshot runs fn in a transaction for reading, if it needs one. ended says that none is left open.
-func (e *Engine) snapshot(r *reader, fn func(meta.Reader) error, ended *bool) error {
+func (e *Engine) snapshot(r *reader, c *conn, fn func(meta.Reader) error, ended *bool) error {
 	if r.single {
 		*ended = true
 		return fn(r)
 	}
-	if _, err := r.c.exec(qBeginRead); err != nil {
+	if _, err := c.exec(qBeginRead); err != nil {
 		*ended = e.d.classify(err) == faultBusy
 		return err
 	}
 	defer func() {
-		_, err := r.c.exec(qRollback) // there is nothing to commit
+		_, err := c.exec(qRollback) // there is nothing to commit
 		*ended = err == nil
 	}()
 	return fn(r)

@@ -24,7 +24,7 @@ type node struct {
 // because writing an attribute needs to know which columns differ.
 type reader struct {
 	ctx   context.Context
-	c     *conn // nil: there is no database
+	c     session // nil: there is no database
 	nodes map[meta.Ino]node
 	// want holds the names whose inodes are going to be read.
 	want []meta.Name
@@ -36,7 +36,7 @@ type reader struct {
 
 var _ meta.Reader = (*reader)(nil)
 
-func (r *reader) reset(ctx context.Context, c *conn, want *meta.Want) {
+func (r *reader) reset(ctx context.Context, c session, want *meta.Want) {
 	if r.nodes == nil {
 		r.nodes = make(map[meta.Ino]node, 4)
 	}
@@ -65,7 +65,7 @@ func (r *reader) one(q stmt, args []any, dest ...any) (bool, error) {
 	if err := r.ready(); err != nil {
 		return false, err
 	}
-	ok, err := r.c.one(q, args, dest...)
+	ok, err := r.c.one(r.ctx, q, args, dest...)
 	if err != nil {
 		r.broken = err
 	}
@@ -76,7 +76,21 @@ func (r *reader) each(q stmt, args []any, fn func() error, dest ...any) error {
 	if err := r.ready(); err != nil {
 		return err
 	}
-	err := r.c.each(q, args, fn, dest...)
+	err := r.c.each(r.ctx, q, args, fn, dest...)
+	if err != nil {
+		r.broken = err
+	}
+	return err
+}
+
+func (r *reader) many(q stmt, list [][]any, fn func(i int, ok bool) error, dest ...any) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if err := r.ready(); err != nil {
+		return err
+	}
+	err := r.c.many(r.ctx, q, list, fn, dest...)
 	if err != nil {
 		r.broken = err
 	}
@@ -106,7 +120,7 @@ func (r *reader) Attr(ino meta.Ino) (meta.Attr, bool, error) {
 // remember keeps the inode in the connection's scratch row.
 func (r *reader) remember(ino meta.Ino, ok bool) (a meta.Attr, _ bool, err error) {
 	if ok {
-		if a, err = decodeNode(ino, &r.c.row); err != nil {
+		if a, err = decodeNode(ino, &r.c.space().row); err != nil {
 			return meta.Attr{}, false, err
 		}
 	}
@@ -145,9 +159,9 @@ func (r *reader) joined(dest ...any) []any {
 		return nil // nothing will be read
 	}
 	if len(dest) == 0 {
-		return r.c.dest[:]
+		return r.c.space().dest[:]
 	}
-	return append(dest, r.c.dest[:]...)
+	return append(dest, r.c.space().dest[:]...)
 }
 
 func (r *reader) Entries(dir meta.Ino, cursor string, limit int, plus bool) (page []meta.Dirent, next string, err error) {
@@ -165,7 +179,7 @@ func (r *reader) Entries(dir meta.Ino, cursor string, limit int, plus bool) (pag
 			return err
 		}
 		if plus && found != 0 {
-			a, err := decodeNode(d.Ino, &r.c.row)
+			a, err := decodeNode(d.Ino, &r.c.space().row)
 			if err != nil {
 				return err
 			}

@@ -199,7 +199,7 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qDelayed: {"list replaced slices", "SELECT chunkid, deleted, slices FROM @delslices WHERE deleted < ? LIMIT ?"},
 		qSetDelayed: {"write replaced slices", d.upsert("@delslices", "chunkid", "chunkid, deleted, slices",
 			"deleted = "+ex("deleted")+", slices = "+ex("slices"))},
-		qHasDelayed:   {"look for replaced slices", "SELECT count(*) FROM @delslices WHERE chunkid = ? AND deleted = ?"},
+		qHasDelayed:   {"look for replaced slices", "SELECT chunkid FROM @delslices WHERE chunkid = ? AND deleted = ?"},
 		qDropDelayed:  {"delete replaced slices", "DELETE FROM @delslices WHERE chunkid = ? AND deleted = ?"},
 		qDetached:     {"list detached inodes", "SELECT inode FROM @detached_node WHERE added <= ? LIMIT ?"},
 		qSetDetached:  {"write detached inode", d.upsert("@detached_node", "inode", "inode, added", "added = "+ex("added"))},
