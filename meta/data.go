@@ -59,6 +59,9 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 			}
 		}
 		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		if errors.Is(err, ErrChunkFull) && v.compact.all(ctx, ino, c.Slices) {
+			before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		}
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}

@@ -44,7 +44,7 @@ func StartPostgres(tb testing.TB, args ...string) *Server {
 			host, port, _ := net.SplitHostPort(addr)
 			return append([]string{"-D", data, "-h", host, "-p", port, "-k", dir, "-F",
 				"-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200",
-				"-c", "shared_buffers=32MB", "-c", "max_wal_size=256MB",
+				"-c", "shared_buffers=32MB", "-c", "max_wal_size=1GB", "-c", "autovacuum=off", "-c", "jit=off",
 				"-c", "deadlock_timeout=20ms", // one second otherwise, which every deadlock of a race would cost
 			}, args...)
 		},

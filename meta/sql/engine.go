@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"jfs/meta"
 )
@@ -23,6 +24,19 @@ type Options struct {
 	// Readers is the number of connections for View; 0 means twice the processors, and 4 at least. The
 	// parameter max_open_conns of the URL overrides it. They take memory for a page cache each, 2 MiB at most.
 	Readers int
+
+	// What follows is for databases on servers. Readers bounds their connections, which also write; 0 means four times
+	// the processors, and 8 at least.
+
+	// Password is used when the URL has none.
+	Password string
+	// Timeout bounds one round trip, also where the context has no deadline; 0 means 20 s. It should be more than the
+	// 10 s that the server lets a statement wait for a lock.
+	Timeout time.Duration
+	// Patience bounds all attempts of one call, while others hold locks or the server is away; 0 means 30 s.
+	Patience time.Duration
+	// FlushUsage is how long changes of the volume's usage are collected; 0 means one second.
+	FlushUsage time.Duration
 }
 
 // Engine is a meta.Engine on a database.
@@ -209,6 +223,7 @@ type Stats struct {
 	Updates int64 // transactions that were committed, those of Reserve and Init included
 	Commits int64 // commits of the database: fewer, when transactions share one
 	Retries int64 // waits for other processes, above SQLite's own
+	Trips   int64 // round trips to a server, those of connecting included
 }
 
 // Stats gives a snapshot of the counts.

@@ -50,7 +50,7 @@ func (e *Engine) Init(ctx context.Context) error {
 	err = e.writer.do(&request{ctx: ctx, want: &meta.Want{}, alone: true, fn: func(t *tx) error {
 		err := t.createSchema()
 		if err == nil {
-			err = t.createCounters()
+			err = t.createCounters(t.SetCounter)
 		}
 		t.broken = err // what has been done already must not be committed
 		return err
@@ -110,7 +110,7 @@ func (t *tx) columns(table string) (map[string]bool, error) {
 }
 
 // createCounters writes the counters of an empty volume, in the order of the format.
-func (t *tx) createCounters() error {
+func (t *tx) createCounters(set func(name string, value int64)) error {
 	var n number
 	if _, err := t.one(qCounters, nil, &n); err != nil || n > 0 {
 		return err
@@ -122,7 +122,7 @@ func (t *tx) createCounters() error {
 		{"nextInode", 2}, {"nextChunk", 1}, {"nextSession", 0},
 		{counterSpace, 0}, {counterInodes, 0}, {meta.NextCleanupSlices, 0},
 	} {
-		t.SetCounter(c.name, c.value)
+		set(c.name, c.value)
 	}
 	return nil
 }

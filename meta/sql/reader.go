@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"jfs/meta"
+	"jfs/meta/internal/usage"
 )
 
 // errAgain ends a run that read more than the one record for which no transaction was begun.
@@ -32,6 +33,11 @@ type reader struct {
 	// again that another was asked for.
 	single, ran, again bool
 	broken             error // a failure of the database, which may have ended the transaction
+
+	ahead *ahead        // nil: nothing
+	usage *usage.Buffer // changes of the usage that are not stored yet; nil: there are none
+	// narrow: columns of narrow integers take numbers below 2^31 only.
+	narrow bool
 }
 
 var _ meta.Reader = (*reader)(nil)
@@ -43,6 +49,7 @@ func (r *reader) reset(ctx context.Context, c session, want *meta.Want) {
 	clear(r.nodes)
 	r.ctx, r.c, r.want = ctx, c, want.Nodes
 	r.single, r.ran, r.again, r.broken = false, false, false, nil
+	r.ahead, r.usage, r.narrow = nil, nil, false
 }
 
 // ready is asked before each statement.
@@ -132,6 +139,15 @@ func (r *reader) remember(ino meta.Ino, ok bool) (a meta.Attr, _ bool, err error
 func (r *reader) Perm(ino meta.Ino) (meta.Attr, bool, error) { return r.Attr(ino) }
 
 func (r *reader) Entry(dir meta.Ino, name string) (e meta.Entry, ok bool, err error) {
+	if a, known := r.ahead.entry(meta.Name{Dir: dir, Name: name}); known {
+		if err = r.ctx.Err(); err == nil && a.ok {
+			e, err = decodeEntry(dir, []byte(name), a.ino, a.typ)
+		}
+		if err != nil {
+			return meta.Entry{}, false, fmt.Errorf("entry %d/%q: %w", dir, name, err)
+		}
+		return e, a.ok, nil
+	}
 	var ino, typ, found number
 	args := []any{int64(dir), []byte(name)}
 	both := slices.Contains(r.want, meta.Name{Dir: dir, Name: name})

@@ -7,9 +7,13 @@ import (
 )
 
 func (r *reader) Chunk(ino meta.Ino, index uint32) ([]meta.Slice, error) {
-	var b []byte
-	ok, err := r.one(qChunk, []any{int64(ino), int64(index)}, &b)
-	if err != nil || !ok {
+	b, known := r.ahead.chunk(meta.ChunkID{Ino: ino, Index: index})
+	if !known {
+		ok, err := r.one(qChunk, []any{int64(ino), int64(index)}, &b)
+		if err != nil || !ok {
+			return nil, err
+		}
+	} else if err := r.ctx.Err(); err != nil || b == nil {
 		return nil, err
 	}
 	records, err := meta.DecodeSlices(b)
@@ -65,6 +69,13 @@ func (r *reader) DelFiles(before int64, limit int) (files []meta.DelFile, err er
 }
 
 func (r *reader) Usage() (space, inodes int64, err error) {
+	if r.usage != nil {
+		return r.usage.Read(r.ctx, r.storedUsage)
+	}
+	return r.storedUsage()
+}
+
+func (r *reader) storedUsage() (space, inodes int64, err error) {
 	var name string
 	var value number
 	err = r.each(qUsage, nil, func() error {
