@@ -31,8 +31,10 @@ func (a *app) openMeta(ctx context.Context, url string) (meta.Engine, error) {
 		engine, err = redis.Open(ctx, full, redis.Options{Password: a.getenv(envMetaPassword), Logger: a.log})
 	case "sqlite3":
 		engine, err = sql.Open(ctx, full, sql.Options{Log: a.log})
+	case "postgres", "postgresql", "mysql":
+		engine, err = sql.OpenServer(ctx, full, sql.Options{Password: a.getenv(envMetaPassword), Log: a.log})
 	default:
-		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix:// or sqlite3://", scheme)
+		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix://, sqlite3://, postgres:// or mysql://", scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", redact.URL(full), err)

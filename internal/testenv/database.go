@@ -17,7 +17,7 @@ import (
 )
 
 // Users of the servers that StartPostgres and StartMariaDB start. SQLUser may do everything and needs no password;
-// SQLGuest may do nothing but connect, with SQLPassword.
+// SQLGuest needs SQLPassword and may do everything in the database of its name, and nothing but connect elsewhere.
 const (
 	SQLUser     = "jfs"
 	SQLGuest    = "guest"
@@ -50,7 +50,11 @@ func StartPostgres(tb testing.TB, args ...string) *Server {
 		},
 		ready: postgresReady,
 	})
-	for _, text := range []string{"CREATE DATABASE " + SQLUser, "CREATE USER " + SQLGuest + " PASSWORD '" + SQLPassword + "'"} {
+	for _, text := range []string{
+		"CREATE DATABASE " + SQLUser,
+		"CREATE USER " + SQLGuest + " PASSWORD '" + SQLPassword + "'",
+		"CREATE DATABASE " + SQLGuest + " OWNER " + SQLGuest,
+	} {
 		if err := postgresSay(context.Background(), s.Addr, text); err != nil {
 			tb.Fatalf("%s: %v", text, err)
 		}
@@ -73,6 +77,9 @@ func StartMariaDB(tb testing.TB, args ...string) *Server {
 		"GRANT ALL ON *.* TO " + SQLUser + "@'%' WITH GRANT OPTION;",
 		"CREATE USER IF NOT EXISTS " + SQLGuest + "@'%' IDENTIFIED BY '" + SQLPassword + "';",
 		"CREATE DATABASE IF NOT EXISTS " + SQLUser + ";",
+		"CREATE DATABASE IF NOT EXISTS " + SQLGuest + ";",
+		"GRANT ALL ON " + SQLGuest + ".* TO " + SQLGuest + "@'%';",
+		"GRANT SELECT ON " + SQLUser + ".* TO " + SQLGuest + "@'%';",
 	}, "\n")), 0o644); err != nil {
 		tb.Fatal(err)
 	}

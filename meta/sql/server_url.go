@@ -40,8 +40,8 @@ func parseServer(raw, password string) (*server, error) {
 	if !ok {
 		return nil, errors.New("metadata url without a scheme: " + postgresForms + "; " + mysqlForms)
 	}
-	rest, query, _ := strings.Cut(rest, "?")
 	user, given, place := splitLogin(rest, scheme != "mysql")
+	place, query, _ := strings.Cut(place, "?")
 	if given != "" {
 		password = given
 	}
