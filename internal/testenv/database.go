@@ -25,6 +25,7 @@ const (
 )
 
 // StartPostgres starts a PostgreSQL server with the database SQLUser. What it holds survives Stop, Kill and Start.
+// What is committed is given to the kernel and not to the disk.
 // The arguments are added to the command line ("-c", "max_connections=5"). Its socket is in Dir.
 func StartPostgres(tb testing.TB, args ...string) *Server {
 	tb.Helper()
@@ -43,7 +44,7 @@ func StartPostgres(tb testing.TB, args ...string) *Server {
 		args: func(addr string) []string {
 			host, port, _ := net.SplitHostPort(addr)
 			return append([]string{"-D", data, "-h", host, "-p", port, "-k", dir, "-F",
-				"-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=200",
+				"-c", "full_page_writes=off", "-c", "max_connections=200",
 				"-c", "shared_buffers=32MB", "-c", "max_wal_size=1GB", "-c", "autovacuum=off", "-c", "jit=off",
 				"-c", "deadlock_timeout=20ms", // one second otherwise, which every deadlock of a race would cost
 			}, args...)
@@ -89,7 +90,7 @@ func StartMariaDB(tb testing.TB, args ...string) *Server {
 			host, port, _ := net.SplitHostPort(addr)
 			return append([]string{"--no-defaults", "--datadir=" + data, "--bind-address=" + host, "--port=" + port,
 				"--socket=" + filepath.Join(dir, "mysql.sock"), "--pid-file=" + filepath.Join(dir, "pid"), "--init-file=" + first,
-				"--skip-name-resolve", "--skip-log-bin", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0",
+				"--skip-name-resolve", "--skip-log-bin", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2",
 				"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-file-per-table=0", "--max-connections=200",
 			}, args...)
 		},

@@ -14,7 +14,7 @@ type Verdict uint8
 const (
 	Pass  Verdict = iota
 	Lose          // the connection breaks before the server gets them
-	Mute          // the server gets them, and the connection breaks instead of its answer
+	Mute          // the server gets them, and the connection breaks after it has done its work, without an answer
 	Stall         // nobody gets anything any more on this connection, which stays open
 )
 
@@ -117,10 +117,7 @@ func (p *Proxy) serve(client net.Conn) {
 		b := make([]byte, 64<<10)
 		for {
 			n, err := server.Read(b)
-			if n > 0 && silent.Load() {
-				return
-			}
-			if n > 0 {
+			if n > 0 && !silent.Load() {
 				asked.Store(false)
 				if _, err := client.Write(b[:n]); err != nil {
 					return
@@ -159,10 +156,9 @@ func (p *Proxy) serve(client net.Conn) {
 				return
 			}
 			if verdict == Mute {
-				// The answer ends the connection.
-				for err == nil {
-					_, err = client.Read(b)
-				}
+				// The server ends when it has done everything; then the client is cut off.
+				_ = server.(*net.TCPConn).CloseWrite()
+				wg.Wait()
 				return
 			}
 		}

@@ -24,6 +24,8 @@ type link interface {
 	trip(ctx context.Context, calls []call) (done int, err error)
 	// script sends statements without parameters and rows, in one round trip.
 	script(ctx context.Context, text string) error
+	// sent grows with what is sent. What drivers say about that is not reliable once a connection has failed.
+	sent() int64
 	// usable says that the connection is whole, and inside that a transaction may be open.
 	usable() bool
 	close()

@@ -162,14 +162,14 @@ func scanInt(dest any, v int64) error {
 	return nil
 }
 
+func (l *mysqlLink) sent() int64 { return l.w.sent.Load() }
+
 func (l *mysqlLink) usable() bool {
-	return !l.lost && l.c.(driver.Validator).IsValid() && (l.w == nil || l.w.quiet())
+	return !l.lost && l.c.(driver.Validator).IsValid() && l.w.quiet()
 }
 
 func (l *mysqlLink) close() {
-	if l.w != nil {
-		_ = l.w.SetDeadline(time.Now().Add(farewell))
-	}
+	_ = l.w.SetDeadline(time.Now().Add(farewell))
 	_ = l.c.Close() // there is nothing to be done about it
 }
 
@@ -217,7 +217,7 @@ func definiteMySQL(err error, _ bool) bool {
 	if errors.As(err, &e) {
 		return classifyMySQL(err) != faultLost && e.Number != 1180 && e.Number != 1317 && e.Number != 3024
 	}
-	return errors.Is(err, driver.ErrBadConn) // nothing was sent
+	return false
 }
 
 // isEnd says that the other side, or this one, has closed a connection.

@@ -111,7 +111,9 @@ func scanPostgres(dest []any, raw [][]byte, fields []pgconn.FieldDescription) er
 	return nil
 }
 
-func (l *postgresLink) usable() bool { return !l.c.IsClosed() && (l.w == nil || l.w.quiet()) }
+func (l *postgresLink) sent() int64 { return l.w.sent.Load() }
+
+func (l *postgresLink) usable() bool { return !l.c.IsClosed() && l.w.quiet() }
 
 // farewell bounds the end of a connection.
 const farewell = 2 * time.Second
@@ -120,10 +122,8 @@ func (l *postgresLink) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	_ = l.c.Close(ctx) // there is nothing to be done about it
-	if l.w != nil {
-		// The driver may still be trying to tell the server that a statement was given up.
-		_ = l.w.SetDeadline(time.Now())
-	}
+	// The driver may still be trying to tell the server that a statement was given up.
+	_ = l.w.SetDeadline(time.Now())
 	select {
 	case <-l.c.PgConn().CleanupDone():
 	case <-ctx.Done():
@@ -175,7 +175,7 @@ func definitePostgres(err error, before bool) bool {
 	if errors.As(err, &e) {
 		return before || e.Severity == "ERROR" || e.SeverityUnlocalized == "ERROR"
 	}
-	return pgconn.SafeToRetry(err)
+	return false
 }
 
 // classifyNet tells a broken connection from anything else that is no answer of a server.

@@ -86,12 +86,13 @@ func (s *remoteSession) commit(ctx context.Context, calls []call) error {
 	s.c.inTx = true
 	own, cancel := outlive(ctx, s.e.timeout)
 	defer cancel()
+	before := s.c.sent()
 	done, err := s.c.trip(own, calls)
 	if err == nil {
 		s.c.inTx = false
 		return nil
 	}
-	definite := s.e.d.server.definite(err, done < len(calls)-1)
+	definite := s.c.sent() == before || s.e.d.server.definite(err, done < len(calls)-1)
 	if err = s.e.failed(calls, done, err); definite {
 		return err
 	}

@@ -125,13 +125,9 @@ func TestServers(t *testing.T) {
 		t.Run("Conformance", func(t *testing.T) { metatest.Run(t, p.database()) })
 		t.Run("TwoClients", func(t *testing.T) {
 			metatest.RunShared(t, func(t *testing.T) (a, b meta.Engine) {
-				client := p.database()(t)
+				client := p.database("table_prefix=Vol2", "max_open_conns=2", "max_idle_conns=1", "max_idle_time=1", "max_life_time=2")(t)
 				return client(), client()
 			})
-		})
-		t.Run("Prefix", func(t *testing.T) {
-			open := p.database("table_prefix=Vol2", "max_open_conns=2", "max_idle_conns=1", "max_idle_time=1", "max_life_time=2")
-			metatest.RunRaces(t, open)
 		})
 	})
 }

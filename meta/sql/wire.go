@@ -17,7 +17,8 @@ const keepAlive = 15 * time.Second
 type wire struct {
 	net.Conn
 	trips *atomic.Int64
-	asked atomic.Bool // something was sent after the last answer
+	asked atomic.Bool  // something was sent after the last answer
+	sent  atomic.Int64 // number of writes
 }
 
 // dialer gives what drivers connect with. last is told of each connection.
@@ -38,6 +39,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	if !w.asked.Swap(true) {
 		w.trips.Add(1)
 	}
+	w.sent.Add(1)
 	return w.Conn.Write(b)
 }
 
