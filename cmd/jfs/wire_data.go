@@ -42,17 +42,17 @@ type dataPlane struct {
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
-func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, log *slog.Logger, parts *closer) (*dataPlane, error) {
+func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, parts *closer) (*dataPlane, error) {
 	d := &dataPlane{pool: bytepool.New(opt.bufferSize), limits: newLimiters(), told: told}
 	d.limits.set(bandwidths(f, opt))
 	if err := opt.resolveBucket(f); err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d), log)
+	store, err := a.openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d))
 	if err != nil {
 		return nil, err
 	}
-	log.Info("Data use " + store.String())
+	a.log.Info("Data use " + store.String())
 	if opt.checkStorage {
 		if err := checkStore(ctx, store); err != nil {
 			return nil, err
@@ -65,11 +65,12 @@ func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told objec
 	}
 	d.blocks = block.New(d.store, block.Options{
 		BlockSize: int(f.BlockBytes()), Codec: codec, HashPrefix: f.HashPrefix, Pool: d.pool,
-		GetConcurrency: opt.maxDownloads, DeleteConcurrency: opt.maxDeletes, Log: log,
+		GetConcurrency: opt.maxDownloads, DeleteConcurrency: opt.maxDeletes, Log: a.log,
+		WholeObjects: f.EncryptKey != "",
 	})
 	parts.add("block store", plain(d.blocks.Close))
 
-	tiers, err := openTiers(f.UUID, opt, log)
+	tiers, err := openTiers(f.UUID, opt, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told objec
 	d.prefetch = prefetch.New(d.cache.Fetch, prefetch.Options{
 		MaxBytes:    max(opt.bufferSize/4, int64(f.BlockBytes())),
 		Concurrency: max(opt.prefetch, fetchConcurrency),
-		Log:         log,
+		Log:         a.log,
 	})
 	parts.add("read-ahead", plain(d.prefetch.Close))
 	return d, nil
@@ -108,20 +109,14 @@ func (s smallBlocks) Put(key block.Key, buf *bytepool.Buf) {
 	}
 }
 
-// freeSlice removes the objects of a slice, and what the cache has of it.
-func (d *dataPlane) freeSlice(blockSize uint32) func(ctx context.Context, id uint64, size uint32) error {
-	return func(ctx context.Context, id uint64, size uint32) error {
-		keys := make([]block.Key, block.Count(size, blockSize))
-		for i := range keys {
-			keys[i] = block.KeyAt(id, size, uint32(i), blockSize)
-		}
-		d.cache.Remove(keys...)
-		return d.blocks.Delete(ctx, keys...)
-	}
+// deleteEach removes blocks, and what the cache has of them.
+func (d *dataPlane) deleteEach(ctx context.Context, keys []block.Key) []error {
+	d.cache.Remove(keys...)
+	return d.blocks.DeleteEach(ctx, keys)
 }
 
 // reload follows changes of the volume's settings: another address or key of the store, other limits.
-func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger) func(meta.Format) {
+func (a *app) reload(d *dataPlane, old meta.Format, opt *mountOptions) func(meta.Format) {
 	return func(f meta.Format) {
 		d.limits.set(bandwidths(f, opt))
 		before, after := overrideStorage(old, opt), overrideStorage(f, opt)
@@ -130,14 +125,14 @@ func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		store, err := openStore(ctx, after, opt.storeOptions(d), log)
+		store, err := a.openStore(ctx, after, opt.storeOptions(d))
 		if err != nil {
-			log.Error("the store with the volume's new settings cannot be opened, the old one stays in use", "err", err)
+			a.log.Error("the store with the volume's new settings cannot be opened, the old one stays in use", "err", err)
 			return
 		}
 		d.store.swap(store)
 		old = f
-		log.Info("Data use " + store.String())
+		a.log.Info("Data use " + store.String())
 	}
 }
 

@@ -12,12 +12,14 @@ import (
 	"jfs/meta/redis"
 	"jfs/meta/sql"
 	"jfs/meta/tkv"
+	"jfs/meta/tkv/badger"
+	"jfs/meta/tkv/etcd"
 	"jfs/meta/tkv/mem"
 )
 
 // TestHistory: one random history has the same answers and leaves the same tree on every engine.
 func TestHistory(t *testing.T) {
-	server := testenv.StartRedis(t)
+	server, etcds := testenv.StartRedis(t), testenv.StartEtcd(t)
 	postgres, mariadb := testenv.StartPostgres(t), testenv.StartMariaDB(t)
 	const steps = 600
 	for seed := range uint64(6) {
@@ -29,6 +31,12 @@ func TestHistory(t *testing.T) {
 				},
 				func() (meta.Engine, error) {
 					return sql.Open(t.Context(), "sqlite3://"+filepath.Join(t.TempDir(), "meta.db"), sql.Options{})
+				},
+				func() (meta.Engine, error) {
+					return opened(etcd.Open(t.Context(), fmt.Sprintf("etcd://%s/%d", etcds.Addr, seed), etcd.Options{}))
+				},
+				func() (meta.Engine, error) {
+					return opened(badger.Open(t.Context(), "badger://"+t.TempDir(), badger.Options{}))
 				},
 			}
 			if seed < 2 { // these take their time
@@ -62,6 +70,9 @@ func TestHistory(t *testing.T) {
 		})
 	}
 }
+
+// opened makes an engine one of any kind.
+func opened[E meta.Engine](e E, err error) (meta.Engine, error) { return e, err }
 
 // difference shows the first line in which two texts differ.
 func difference(a, b string) string {
