@@ -14,13 +14,13 @@ func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 		ino := a.ino(in.NodeId)
 		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), ino)
 		if err != nil {
-			return err
+			return stale(err)
 		}
 		if a.opt.CacheDirs {
 			attr, err := a.fs.GetAttr(ctx, ino)
 			if err != nil {
 				d.Close()
-				return err
+				return stale(err)
 			}
 			out.OpenFlags |= fuse.FOPEN_CACHE_DIR
 			if a.lists.open(in.NodeId, attr.Mtime) {

@@ -35,7 +35,7 @@ func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.
 		if err == nil {
 			a.fillAttr(ino, &attr, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -64,7 +64,7 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 		if err == nil {
 			a.fillAttr(ino, &attr, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -104,7 +104,7 @@ func (a *adapter) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (target []b
 	st = a.do("readlink", cancel, h, func(ctx context.Context) error {
 		s, err := a.fs.Readlink(ctx, a.ino(h.NodeId))
 		target = []byte(s)
-		return err
+		return stale(err)
 	})
 	return target, st
 }
@@ -152,7 +152,7 @@ func (a *adapter) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status 
 		return fuse.OK // the kernel has checked
 	}
 	return a.do("access", cancel, &in.InHeader, func(ctx context.Context) error {
-		return a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7))
+		return stale(a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7)))
 	})
 }
 
