@@ -43,6 +43,9 @@ type Commit struct {
 	Slices []Written // in the order in which they were written
 	Mtime  Time      // time of the last write to them
 	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+
+	Late bool // the slices were acknowledged before: Mtime is set only where the file's is Base still
+	Base Time // mtime of the file when they were written, with what was to be published before them
 }
 
 // Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
@@ -58,7 +61,7 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 				return a, a, err
 			}
 		}
-		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		before, after, err = v.write(ctx, ino, &c)
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}
@@ -79,39 +82,29 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 	return there, a, err
 }
 
-func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (old, a Attr, err error) {
-	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
+func (v *Volume) write(ctx context.Context, ino Ino, c *Commit) (old, a Attr, err error) {
+	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(c.Slices), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
 		var err error
-		a, ok, err = tx.Attr(ino)
+		old, ok, err = tx.Attr(ino)
 		switch {
 		case err != nil:
 			return err
 		case !ok:
 			return posix.ENOENT
-		case a.Type != TypeFile:
+		case old.Type != TypeFile:
 			return posix.EPERM
 		}
-		old = a
-		for _, w := range ws {
-			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
-		}
+		a = grownBy(old, c.Slices)
 		grown := a.Space() - old.Space()
 		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
 			return err
 		}
-		a.Mtime, a.Ctime = mtime, v.time()
+		c.stamp(&a, v.time())
 		tx.SetAttr(ino, &a)
-		for i := 0; i < len(ws); {
-			run := i
-			var records []Slice
-			for ; i < len(ws) && ws[i].Index == ws[run].Index && len(records) < appendMost; i++ {
-				records = append(records, ws[i].Slice)
-			}
-			tx.AppendSlices(ino, ws[run].Index, records)
-		}
-		countRefs(tx, ws)
+		appendWritten(tx, ino, c.Slices)
+		countRefs(tx, c.Slices)
 		if grown != 0 {
 			tx.AddUsage(grown, 0)
 		}
@@ -121,7 +114,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		return Attr{}, Attr{}, err
 	}
 	v.resized(ctx, ino, &old, &a)
-	for _, w := range ws {
+	for _, w := range c.Slices {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
 	}
 	return old, a, nil
