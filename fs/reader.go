@@ -21,20 +21,31 @@ type part struct {
 
 // read fills dst with the bytes from off on, up to the end of the file.
 func (f *file) read(ctx context.Context, off uint64, dst []byte) (int, error) {
-	n, err := f.readOnce(ctx, off, dst)
-	if !errors.Is(err, object.ErrNotFound) {
-		return n, err
+	dropped := false
+	for try := 1; ; try++ {
+		stamp := f.stamp()
+		n, err := f.readOnce(ctx, off, dst)
+		if !errors.Is(err, object.ErrNotFound) {
+			return n, err
+		}
+		// A block can be gone because another client has compacted or rewritten the chunk since the view was read,
+		// or because a staged slice was published meanwhile under another number.
+		if f.stamp() != stamp && try < readTries {
+			continue
+		}
+		if dropped {
+			f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
+			return n, posix.EIO
+		}
+		f.mu.Lock()
+		f.dropViews()
+		f.mu.Unlock()
+		dropped = true
 	}
-	// A block can be gone because another client has compacted or rewritten the chunk since the view was read.
-	f.mu.Lock()
-	f.dropViews()
-	f.mu.Unlock()
-	if n, err = f.readOnce(ctx, off, dst); errors.Is(err, object.ErrNotFound) {
-		f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
-		err = posix.EIO
-	}
-	return n, err
 }
+
+// readTries bounds how often a read begins again because the file changes under it.
+const readTries = 10
 
 func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error) {
 	f.mu.RLock()

@@ -105,7 +105,9 @@ func (f *file) chunks(ctx context.Context, length uint64) ([]uint32, error) {
 		all = append(all, index)
 	}
 	for _, s := range f.pending {
-		all = append(all, s.index)
+		for _, w := range s.written() {
+			all = append(all, w.Index)
+		}
 	}
 	f.mu.RUnlock()
 	slices.Sort(all)

@@ -52,6 +52,7 @@ type journal struct {
 	synced  uint64        // number behind the last one that is durable
 	syncing chan struct{} // closed when the sync under way ends
 	syncs   int64
+	doubt   bool  // a segment is bad
 	failure error // of the last sync, nil after a good one
 }
 
@@ -286,7 +287,7 @@ func (j *journal) syncNow() error {
 		j.failure = err
 		j.names = j.names || names
 		for _, s := range segs {
-			s.bad = true
+			s.bad, j.doubt = true, true
 		}
 		if j.active != nil && j.active.bad {
 			j.active = nil

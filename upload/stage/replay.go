@@ -112,10 +112,23 @@ func (j *journal) interpret(all []found) Recovered {
 			damaged = f.seg
 		}
 	}
-	for _, f := range all { // first, because a block that was moved comes after its commit
-		if f.kind == kindBlock && f.good {
+	// First what a commit is judged by: a block that was moved comes after it, and those of one that is done may be
+	// gone already.
+	done := map[uint64]bool{}
+	for _, f := range all {
+		switch {
+		case !f.good:
+		case f.kind == kindBlock:
 			key := block.Key{Slice: f.subject, Index: binary.LittleEndian.Uint32(f.body), Size: f.length - blockHead}
 			j.blocks[key] = place{f.seg, f.off + blockHead, f.sum}
+		case f.kind == kindDone:
+			seqs, err := parseDone(f.body)
+			if err != nil {
+				damage(&f)
+			}
+			for _, seq := range seqs {
+				done[seq] = true
+			}
 		}
 	}
 	for i := range all {
@@ -140,6 +153,9 @@ func (j *journal) interpret(all []found) Recovered {
 				break
 			}
 			j.seq = max(j.seq, c.seq+1)
+			if done[c.seq] {
+				break
+			}
 			if blind || lost[c.Ino] || !j.complete(c) {
 				lost[c.Ino] = true
 				damage(f)
@@ -152,14 +168,6 @@ func (j *journal) interpret(all []found) Recovered {
 			var targets []Target
 			if seqs, targets, err = parsePlan(f.body); err == nil {
 				j.planned(seqs, targets)
-			}
-		case kindDone:
-			var seqs []uint64
-			seqs, err = parseDone(f.body)
-			for _, seq := range seqs {
-				if c := j.commits[seq]; c != nil {
-					delete(j.commits, seq)
-				}
 			}
 		}
 		if err != nil {
@@ -195,7 +203,7 @@ func (j *journal) aside(from *segment) (kept []string) {
 			j.log.Warn("keep a damaged segment", "segment", seg.name, "err", err)
 			continue
 		}
-		seg.bad = true // it must not be written over
+		seg.bad, j.doubt = true, true // it must not be written over
 		kept = append(kept, seg.name+".bad")
 	}
 	return kept

@@ -200,21 +200,38 @@ func (s *Stage) needed() (n int64) {
 // Sync returns when everything that was appended before is durable.
 func (s *Stage) Sync(ctx context.Context) error { return s.own.sync(ctx) }
 
-// Durable says whether a commit will be found after a crash of the machine, which is so after a Sync that went
-// well unless an earlier one has failed.
-func (s *Stage) Durable(c *Commit) bool {
-	j := c.journal
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if c.seg.bad {
-		return false
-	}
-	for _, key := range j.keys(c) {
-		if p, ok := j.blocks[key]; !ok || p.seg.bad {
+// Durable says whether commits will be found after a crash of the machine, which is so after a Sync that went well
+// unless an earlier one has failed.
+func (s *Stage) Durable(commits ...*Commit) bool {
+	for _, c := range commits {
+		j := c.journal
+		j.mu.Lock()
+		doubt := j.doubt && j.doubtful(c)
+		all := !j.doubt && j == s.own
+		j.mu.Unlock()
+		if doubt {
 			return false
+		}
+		if all { // there is no doubt about any
+			return true
 		}
 	}
 	return true
+}
+
+func (j *journal) doubtful(c *Commit) bool {
+	if j.commits[c.seq] == nil {
+		return false // it is done
+	}
+	if c.seg.bad {
+		return true
+	}
+	for _, key := range j.keys(c) {
+		if j.blocks[key].seg.bad {
+			return true
+		}
+	}
+	return false
 }
 
 // Plan records, durably, that commits are about to be published with their slices at the targets. All must be of one

@@ -449,10 +449,25 @@ func TestSegments(t *testing.T) {
 	if n := files(); n > spareMost+moveFrom {
 		t.Errorf("%d files for one commit", n)
 	}
+	half := commitOf(6, 6, 2000) // its blocks are in an older segment than itself, and go before it
+	if err := s.Append(t.Context(), blocksOf(6, 2000), nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.Done(add(t, s, id, id, 1000))
+		id++
+	}
+	if err := s.Append(t.Context(), nil, half); err != nil {
+		t.Fatal(err)
+	}
+	s.Done(half)
 	last := add(t, s, 5, 5, 100)
 	closed(t, s)
 	s, rec := open(t, dir, Options{Segment: 3000})
 	holds(t, s, rec.Commits, 100, 5)
+	if len(rec.Lost) > 0 {
+		t.Errorf("lost %v", rec.Lost)
+	}
 	if !slices.Equal(rec.Commits[1].Extents, last.Extents) {
 		t.Error("other extents")
 	}
