@@ -60,6 +60,12 @@ func (l *life) kill() {
 	}
 }
 
+func (l *life) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls
+}
+
 type mortalDisk struct {
 	stage.Disk
 	life *life
@@ -135,10 +141,10 @@ type backRig struct {
 
 func newBackRig(t *testing.T, block uint32) *backRig {
 	r := newRig(t, nil)
-	if block != testBlock {
+	if block != testBlock { // and statistics, which are written in the background, would be counted
 		e := tkv.New(r.kv, tkv.Options{})
 		f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
-		f.BlockSize, f.TrashDays = int(block>>10), 0
+		f.BlockSize, f.TrashDays, f.DirStats = int(block>>10), 0, false
 		if err := meta.Store(t.Context(), e, f, meta.Time{Sec: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -565,7 +571,7 @@ func TestBackKill(t *testing.T) {
 					}
 				}
 			}()
-			complete := l.calls < stop
+			complete := l.count() < stop
 			m.kill()
 			check := func(where string, f *FS) {
 				for i := range files {

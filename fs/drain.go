@@ -43,6 +43,7 @@ type drain struct {
 	waiters   map[*file][]waiter
 	gone      map[*file]bool // removed for good
 	finishing bool
+	left      bool          // finish has given up
 	changed   chan struct{} // closed when count or refused change
 	troubled  bool          // the stage does not take anything
 	failing   bool          // the last attempt has failed
@@ -489,6 +490,10 @@ func (d *drain) finish(ctx context.Context) {
 		return
 	}
 	d.mu.Lock()
+	if d.left {
+		d.mu.Unlock()
+		return
+	}
 	d.finishing = true
 	d.mu.Unlock()
 	poke(d.kick)
@@ -505,6 +510,9 @@ func (d *drain) finish(ctx context.Context) {
 			continue
 		case <-ctx.Done():
 		}
+		d.mu.Lock()
+		d.left = true
+		d.mu.Unlock()
 		break
 	}
 	if left := d.stage.Stats(); left.Commits > 0 {

@@ -155,6 +155,14 @@ func (f *FS) Close(ctx context.Context) error {
 	return err
 }
 
+// Drain writes out what is dirty and publishes what is staged, until nothing is left that the volume takes, or ctx
+// ends. What stays in the stage is no error.
+func (f *FS) Drain(ctx context.Context) error {
+	err := f.FlushAll(ctx)
+	f.drain.finish(ctx)
+	return err
+}
+
 // FlushAll writes out all dirty files.
 func (f *FS) FlushAll(ctx context.Context) error {
 	var failed []error

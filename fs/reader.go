@@ -80,12 +80,11 @@ func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error
 // plan fills dst with what is in memory of a chunk from pos on, and with the zeros, and adds to parts what blocks
 // have to give.
 func (f *file) plan(ctx context.Context, index, pos uint32, dst []byte, parts []part) ([]part, error) {
-	if err := f.loadView(ctx, index); err != nil {
+	view, err := f.lockView(ctx, index)
+	if err != nil {
 		return nil, err
 	}
-	f.mu.RLock()
 	defer f.mu.RUnlock()
-	view := f.seen(index)
 	i := sort.Search(len(view), func(k int) bool { return view[k].Pos+view[k].Len > pos })
 	for ; len(dst) > 0; i++ {
 		if i == len(view) {
@@ -103,6 +102,20 @@ func (f *file) plan(ctx context.Context, index, pos uint32, dst []byte, parts []
 		dst = dst[n:]
 	}
 	return parts, nil
+}
+
+// lockView gives what is seen of a chunk, with f.mu held for reading if there is no error.
+func (f *file) lockView(ctx context.Context, index uint32) ([]meta.Slice, error) {
+	for {
+		if err := f.loadView(ctx, index); err != nil {
+			return nil, err
+		}
+		f.mu.RLock()
+		if _, ok := f.views[index]; ok || f.fresh { // it may have been dropped meanwhile
+			return f.seen(index), nil
+		}
+		f.mu.RUnlock()
+	}
 }
 
 // blocks adds the blocks that give dst, which begins at off of the slice e, and copies what is still in memory.
@@ -151,7 +164,7 @@ func (f *file) loadView(ctx context.Context, index uint32) error {
 		f.mu.RLock()
 		_, ok := f.views[index]
 		ok = ok || f.fresh
-		gen := f.gen
+		gen, commits := f.gen, f.commits
 		f.mu.RUnlock()
 		if ok {
 			return nil
@@ -161,7 +174,7 @@ func (f *file) loadView(ctx context.Context, index uint32) error {
 			return err
 		}
 		f.mu.Lock()
-		if f.gen == gen {
+		if f.gen == gen && f.commits == commits { // else the records may lack what was published meanwhile
 			f.views[index] = meta.View(records)
 			f.mu.Unlock()
 			return nil

@@ -12,6 +12,7 @@ import (
 	"jfs/maintain"
 	"jfs/meta"
 	"jfs/upload"
+	"jfs/upload/stage"
 )
 
 // client is a mounted volume with everything below it.
@@ -20,6 +21,8 @@ type client struct {
 	volume *meta.Volume
 	fs     *fs.FS
 	server *mount.Server
+
+	stage *stage.Stage // nil: there is none
 
 	tally   *tally
 	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
@@ -45,6 +48,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err != nil {
 		return nil, err
 	}
+	c.stage = data.back.Stage
 	mo := opt.metaOptions(a.log)
 	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
 	var compactor *maintain.Compactor // works on the volume that is being opened
@@ -65,7 +69,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	parts.add("uploads", uploader.Close)
 
 	fo := fs.Options{
-		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool,
+		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool, Back: data.back,
 		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
 	}
 	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {

@@ -13,6 +13,7 @@ import (
 	"jfs/block"
 	"jfs/cache"
 	"jfs/compress"
+	"jfs/fs"
 	"jfs/internal/bytepool"
 	"jfs/meta"
 	"jfs/object"
@@ -39,6 +40,7 @@ type dataPlane struct {
 	blocks   *block.Store
 	cache    *cache.Tiered
 	prefetch *prefetch.Scheduler
+	back     fs.Back
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
@@ -69,7 +71,10 @@ func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told objec
 	})
 	parts.add("block store", plain(d.blocks.Close))
 
-	tiers, err := openTiers(f.UUID, opt, log)
+	if err := d.openStage(f, opt, log, parts); err != nil {
+		return nil, err
+	}
+	tiers, err := d.openTiers(f.UUID, opt, log)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +188,7 @@ func bandwidths(f meta.Format, o *mountOptions) (up, down int64) {
 }
 
 // openTiers opens the caches in memory and on disk. Their size is 0 for none.
-func openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
+func (d *dataPlane) openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
 	memory, disk := o.memoryCache, o.cacheSize
 	if o.cacheDir == memoryOnly {
 		memory, disk = o.cacheSize, 0
@@ -200,7 +205,11 @@ func openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOp
 	}
 	dirs, err := cacheDirs(o.cacheDir, uuid)
 	if err == nil {
-		t.Disk, err = cache.OpenDisks(dirs, o.diskOptions(log))
+		do := o.diskOptions(log)
+		if s := d.back.Stage; s != nil {
+			do.Beside = func() int64 { return s.Stats().Disk }
+		}
+		t.Disk, err = cache.OpenDisks(dirs, do)
 	}
 	if err != nil && t.Memory != nil {
 		err = errors.Join(err, t.Memory.Close())

@@ -45,6 +45,7 @@ func (j *journal) done(seqs []uint64, log *slog.Logger) {
 			continue
 		}
 		delete(j.commits, seq)
+		j.delayed += c.age(j.now())
 		c.seg.live--
 		for _, key := range j.keys(c) {
 			j.drop(key)

@@ -43,6 +43,7 @@ type journal struct {
 	blocks  map[block.Key]place
 	commits map[uint64]*Commit
 	bytes   int64 // of blocks
+	delayed time.Duration
 	buf     []byte
 	pause   time.Time // nothing is written before, because of a failure
 

@@ -86,6 +86,10 @@ func (c *Commit) Slices() []Extent {
 	return all
 }
 
+func (c *Commit) age(now time.Time) time.Duration {
+	return now.Sub(time.Unix(c.Staged.Sec, int64(c.Staged.Nsec)))
+}
+
 // Bytes is how much data a commit has.
 func (c *Commit) Bytes() (n int64) {
 	for _, s := range c.Slices() {
@@ -102,13 +106,15 @@ type Recovered struct {
 
 // Stats is a snapshot.
 type Stats struct {
-	Commits int   // not done
-	Blocks  int   // needed
-	Bytes   int64 // of these
-	Disk    int64 // space that the stage takes, segments for use again included
-	Oldest  time.Duration
-	Written int64 // bytes of blocks since the start
-	Errors  int64 // appends and syncs that failed
+	Commits int           // not done
+	Blocks  int           // needed
+	Bytes   int64         // of these
+	Disk    int64         // space that the stage takes, segments for use again included
+	Oldest  time.Duration // age of the commit that was made first
+	Delayed time.Duration // sum of the ages of the commits when they were done
+	Writing int           // appends under way
+	Written int64         // bytes of blocks since the start
+	Errors  int64         // appends and syncs that failed
 	Syncs   int64
 }
 
@@ -289,8 +295,10 @@ func (s *Stage) Stats() Stats {
 	st := Stats{Written: s.written, Errors: s.errors}
 	s.mu.Unlock()
 	now := s.o.Now()
+	st.Writing = len(s.slots)
 	for _, j := range s.journals() {
 		j.mu.Lock()
+		st.Delayed += j.delayed
 		st.Commits += len(j.commits)
 		st.Blocks += len(j.blocks)
 		st.Bytes += j.bytes
@@ -300,7 +308,7 @@ func (s *Stage) Stats() Stats {
 			st.Disk += seg.size
 		}
 		if c := j.oldest(); c != nil {
-			st.Oldest = max(st.Oldest, now.Sub(time.Unix(c.Staged.Sec, int64(c.Staged.Nsec))))
+			st.Oldest = max(st.Oldest, c.age(now))
 		}
 		j.mu.Unlock()
 	}
