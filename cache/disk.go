@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -106,7 +107,14 @@ func (d *Disk) Has(key block.Key) bool {
 
 // Put implements Tier. It retains buf until the block is written or dropped; QueueBytes bounds how much it
 // retains in all, and a disk that does not answer holds no more than that.
-func (d *Disk) Put(key block.Key, buf *bytepool.Buf) {
+func (d *Disk) Put(key block.Key, buf *bytepool.Buf) { d.put(context.Background(), key, buf, false) }
+
+// PutWait is Put for a block that is not to be dropped because too many wait: it waits until none does, or ctx ends.
+func (d *Disk) PutWait(ctx context.Context, key block.Key, buf *bytepool.Buf) {
+	d.put(ctx, key, buf, true)
+}
+
+func (d *Disk) put(ctx context.Context, key block.Key, buf *bytepool.Buf, wait bool) {
 	size := int64(len(buf.B))
 	if size == 0 || size != int64(key.Size) {
 		return
@@ -120,7 +128,22 @@ func (d *Disk) Put(key block.Key, buf *bytepool.Buf) {
 	if d.closed || d.pending[key] != nil || d.index.m[key] != nil {
 		return
 	}
-	if d.queued > 0 && d.queued+size > d.o.QueueBytes {
+	full := func() bool { return d.queued > 0 && d.queued+size > d.o.QueueBytes }
+	if wait && full() {
+		stop := context.AfterFunc(ctx, func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.idle.Broadcast()
+		})
+		for full() && !d.closed && ctx.Err() == nil {
+			d.idle.Wait()
+		}
+		stop()
+		if d.closed || d.pending[key] != nil || d.index.m[key] != nil { // somebody else was faster
+			return
+		}
+	}
+	if full() {
 		d.drops.Add(1)
 		return
 	}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -90,6 +91,15 @@ func (d *Disks) Has(key block.Key) bool {
 
 // Put implements Tier: the best ranked directory that can be written to takes the block.
 func (d *Disks) Put(key block.Key, buf *bytepool.Buf) {
+	d.put(key, func(disk *Disk) { disk.Put(key, buf) })
+}
+
+// PutWait is Put for a block that is not to be dropped because too many wait to be written.
+func (d *Disks) PutWait(ctx context.Context, key block.Key, buf *bytepool.Buf) {
+	d.put(key, func(disk *Disk) { disk.PutWait(ctx, key, buf) })
+}
+
+func (d *Disks) put(key block.Key, give func(*Disk)) {
 	if d.Has(key) {
 		return
 	}
@@ -100,7 +110,7 @@ func (d *Disks) Put(key block.Key, buf *bytepool.Buf) {
 			return
 		}
 		if disk.writable() {
-			disk.Put(key, buf)
+			give(disk)
 			return
 		}
 	}

@@ -118,6 +118,43 @@ func (t *Tiered) Fetch(ctx context.Context, key block.Key) error {
 	return nil
 }
 
+// Warm brings a block to the tier that keeps blocks longest. Unlike what Fetch loads, it is not dropped when the disk
+// has more to write than it can keep up with: Warm waits then.
+func (t *Tiered) Warm(ctx context.Context, key block.Key) error {
+	if t.disk == nil {
+		return t.Fetch(ctx, key)
+	}
+	if t.disk.Has(key) {
+		return nil
+	}
+	buf, err := t.Load(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer buf.Release()
+	if w, ok := t.disk.(waiter); ok {
+		w.PutWait(ctx, key, buf)
+	} else {
+		t.disk.Put(key, buf)
+	}
+	return ctx.Err()
+}
+
+// waiter is a tier that writes later, and can be waited for.
+type waiter interface {
+	PutWait(ctx context.Context, key block.Key, buf *bytepool.Buf)
+}
+
+var _, _ waiter = (*Disk)(nil), (*Disks)(nil)
+
+// Warmed reports whether the tier that keeps blocks longest has the block.
+func (t *Tiered) Warmed(key block.Key) bool {
+	if t.disk == nil {
+		return t.Has(key)
+	}
+	return t.disk.Has(key)
+}
+
 // Has reports whether a read of the block would probably not ask the source.
 func (t *Tiered) Has(key block.Key) bool {
 	return t.recent.has(key) || t.memory != nil && t.memory.Has(key) || t.disk != nil && t.disk.Has(key)

@@ -378,3 +378,32 @@ func TestTieredHitDoesNotAllocate(t *testing.T) {
 		}
 	})
 }
+
+// TestTieredWarmDropsNothing: a disk that cannot keep up is waited for, by many at a time too.
+func TestTieredWarmDropsNothing(t *testing.T) {
+	src := newSource(0)
+	disk := openDisk(t, t.TempDir(), cache.DiskOptions{QueueBytes: 1, Workers: 1})
+	c := cache.NewTiered(src, cache.TieredOptions{Memory: newMemory(t, 32<<20), Disk: disk})
+	defer c.Close() //nolint:errcheck // tells what the test has met before
+	const n = 200
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := w; i < n; i += 4 {
+				if err := c.Warm(t.Context(), block.Key{Slice: uint64(i), Size: 4096}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	disk.Flush()
+	for i := range n {
+		if key := (block.Key{Slice: uint64(i), Size: 4096}); !c.Warmed(key) {
+			t.Fatalf("block %d is not on the disk", i)
+		}
+	}
+	if s := c.Stats(); s.Loads != n || s.Disk.Blocks != n {
+		t.Errorf("%d loads, %d blocks on the disk", s.Loads, s.Disk.Blocks)
+	}
+}

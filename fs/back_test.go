@@ -660,10 +660,12 @@ func TestBackRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit(100_000)
 	m := r.back(&life{}, never, stage.Options{})
 	big, small := pattern(200_000, 1), pattern(5000, 2)
 	putFile(t, m.FS, "big", big)
+	m.kill()
+	limit(100_000) // set after the writes were accepted
+	m = r.back(&life{}, never, stage.Options{})
 	putFile(t, m.FS, "small", small)
 	h, _ := open(t, m.FS, "big", syscall.O_RDWR)
 	if _, err := h.Truncate(t.Context(), meta.Root, 10); !errors.Is(err, posix.ENOSPC) {

@@ -338,7 +338,7 @@ func (b *batch) targetsOf(st *staged) (all []stage.Target) {
 // publication is what is to be published of a flush, with its slices at the targets.
 func (st *staged) publication(targets []stage.Target) meta.FileCommit {
 	c := meta.FileCommit{Ino: st.file.ino, Commit: meta.Commit{
-		Mtime: meta.Time(st.commit.Mtime), Base: meta.Time(st.commit.Base), Late: true,
+		Promise: &st.file.promise, Mtime: meta.Time(st.commit.Mtime), Base: meta.Time(st.commit.Base), Late: true,
 	}}
 	for _, e := range st.commit.Extents {
 		w := written(e)

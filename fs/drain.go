@@ -453,6 +453,7 @@ func (d *drain) over(st *staged, p *meta.Published, records []meta.Written) {
 			}
 		}
 	}
+	f.settlePromise()
 	last := len(f.stages) == 0
 	f.mu.Unlock()
 	d.stage.Done(st.commit)

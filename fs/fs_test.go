@@ -35,6 +35,7 @@ type rig struct {
 
 	maxDeletes int
 	atime      meta.AtimeMode
+	edit       func(*Options) // of mounts made from now on; nil: nothing
 }
 
 func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
@@ -83,7 +84,11 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	if err := v.StartSession(ctx, meta.SessionInfo{Version: meta.CompatVersion}); err != nil {
 		r.t.Fatal(err)
 	}
-	f := New(v, Options{Blocks: tiers, Uploader: up, Prefetch: ahead, Pool: pool, Stall: 10 * time.Second})
+	opt := Options{Blocks: tiers, Uploader: up, Prefetch: ahead, Pool: pool, Stall: 10 * time.Second}
+	if r.edit != nil {
+		r.edit(&opt)
+	}
+	f := New(v, opt)
 	r.t.Cleanup(func() {
 		errs := []error{f.Close(ctx), up.Close(ctx), ahead.Close(), v.Close(ctx), tiers.Close(), store.Close()}
 		if err := errors.Join(errs...); err != nil {

@@ -14,6 +14,7 @@ func (v *Volume) NewSlice(ctx context.Context) (uint64, error) { return v.slices
 
 // Chunk gives the slice records of a chunk in commit order.
 func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, error) {
+	defer v.timed("Read", v.began())
 	var records []Slice
 	want := Want{Chunks: []ChunkID{{ino, index}}}
 	err := v.view(ctx, func() string { return fmt.Sprintf("read chunk %d of inode %d", index, ino) }, want, func(r Reader) (err error) {
@@ -40,9 +41,10 @@ const commitTries = 5
 
 // Commit is what Write publishes.
 type Commit struct {
-	Slices []Written // in the order in which they were written
-	Mtime  Time      // time of the last write to them
-	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+	Slices  []Written // in the order in which they were written
+	Mtime   Time      // time of the last write to them
+	Promise *Promise  // what was promised to the writes; nil: nothing
+	Again   bool      // an earlier Write of the same slices ended with an error and may have published them
 
 	Late bool // the slices were acknowledged before: Mtime is set only where the file's is Base still
 	Base Time // mtime of the file when they were written, with what was to be published before them
@@ -52,6 +54,7 @@ type Commit struct {
 // EPERM, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to remove; after any
 // other error they may have been published, and the caller tries again with Again set.
 func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after Attr, err error) {
+	defer v.timed("Write", v.began())
 	look := c.Again
 	for try := 1; ; try++ {
 		if look {
@@ -83,6 +86,7 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 }
 
 func (v *Volume) write(ctx context.Context, ino Ino, c *Commit) (old, a Attr, err error) {
+	var dirs holders
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(c.Slices), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -97,23 +101,20 @@ func (v *Volume) write(ctx context.Context, ino Ino, c *Commit) (old, a Attr, er
 			return posix.EPERM
 		}
 		a = grownBy(old, c.Slices)
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		c.stamp(&a, v.time())
 		tx.SetAttr(ino, &a)
 		appendWritten(tx, ino, c.Slices)
 		countRefs(tx, c.Slices)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, Attr{}, err
 	}
-	v.resized(ctx, ino, &old, &a)
+	v.kept(c.Promise, a.Space()) // before it is counted as used: counted twice it could refuse a write
+	v.resized(ctx, dirs, &old, &a)
 	for _, w := range c.Slices {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
 	}
@@ -139,39 +140,15 @@ func countRefs(tx Tx, ws []Written) {
 	}
 }
 
-// resized does what follows a commit that changed the length of a file.
-func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
-	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
-	v.usage.add(d.Space, 0)
-	v.chargeOwner(a, use{space: d.Space})
-	if d == (DirStat{}) || a.Nlink == 0 { // an open file without a name is in no directory
-		return
-	}
-	if a.Parent != 0 {
-		v.chargeDir(ctx, a.Parent, d)
-		return
-	}
-	var parents map[Ino]int64
-	err := v.view(ctx, func() string { return fmt.Sprintf("parents of inode %d", ino) }, Want{}, func(r Reader) (err error) {
-		parents, err = r.Parents(ino)
-		return err
-	})
-	if err != nil {
-		v.log.Warn("directory statistics and quotas miss a change of size", "inode", ino, "err", err)
-		return
-	}
-	for dir, n := range parents {
-		v.chargeDir(ctx, dir, DirStat{Length: d.Length * n, Space: d.Space * n})
-	}
-}
-
 // Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
 // checked when it was opened.
 func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
+	defer v.timed("Truncate", v.began())
 	if length >= MaxFileSize {
 		return Attr{}, posix.EFBIG
 	}
 	var a, old Attr
+	var dirs holders
 	what := func() string { return fmt.Sprintf("truncate inode %d to %d", ino, length) }
 	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -185,7 +162,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		case a.Type != TypeFile, a.Flags&(FlagImmutable|FlagAppend) != 0, a.Parent > TrashIno && !opened:
 			return posix.EPERM
 		}
-		old = a
+		old, dirs = a, holders{}
 		if !opened {
 			if err := access(tx, who, &a, MayWrite); err != nil {
 				return err
@@ -195,8 +172,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 			return nil
 		}
 		a.Length = length
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		if err := zeroRange(tx, ino, min(old.Length, length), max(old.Length, length)); err != nil {
@@ -205,15 +181,12 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		a.Mtime = v.time()
 		a.Ctime = a.Mtime
 		tx.SetAttr(ino, &a)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, err
 	}
-	v.resized(ctx, ino, &old, &a)
+	v.resized(ctx, dirs, &old, &a)
 	return a, nil
 }
 

@@ -132,7 +132,6 @@ func TestUsable(t *testing.T) {
 		"newer metadata": func(f *Format) { f.MetaVersion = 2 },
 		"newer clients":  func(f *Format) { f.MinClientVersion = "9.0.0" },
 		"older clients":  func(f *Format) { f.MaxClientVersion = "1.3.0" },
-		"encrypted":      func(f *Format) { f.EncryptKey = "key" },
 		"change log":     func(f *Format) { f.ChangeLog = true },
 		"block size":     func(f *Format) { f.BlockSize = 0 },
 	} {

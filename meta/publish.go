@@ -22,6 +22,8 @@ type Published struct {
 	// Err is ENOENT or EPERM for a file that is gone, ENOSPC or EDQUOT for one that may not grow; its slices, and
 	// those of its later commits, are then not published.
 	Err error
+
+	dirs holders // in which it was when it grew
 }
 
 // WriteAll publishes slices of several files in one transaction. One file that is refused does not harm the others. A
@@ -117,7 +119,11 @@ func (v *Volume) writeAll(ctx context.Context, all []FileCommit) (done []Publish
 			if p.Err == nil {
 				a := grownBy(p.Before, c.Slices)
 				grown := a.Space() - p.Before.Space()
-				if err := v.mayGrow(tx, c.Ino, &p.Before, grown, room); err != nil {
+				var err error
+				if a.Length != p.Before.Length {
+					p.dirs, err = v.mayGrow(tx, c.Ino, &p.Before, grown, room)
+				}
+				if err != nil {
 					if !isRefusal(err) {
 						return err
 					}
@@ -148,11 +154,15 @@ func (v *Volume) writeAll(ctx context.Context, all []FileCommit) (done []Publish
 }
 
 // mayGrow is checkGrowth for one of many: the volume must have room for what the others take, too.
-func (v *Volume) mayGrow(tx Tx, ino Ino, a *Attr, grown, others int64) error {
-	if err := v.checkGrowth(tx, ino, a, grown); err != nil || grown <= 0 {
-		return err
+func (v *Volume) mayGrow(tx Tx, ino Ino, a *Attr, grown, others int64) (holders, error) {
+	in, err := v.holdersOf(tx, ino, a)
+	if err == nil {
+		err = v.checkGrowth(in, a, grown)
 	}
-	return v.checkRoom(grown+others, 0)
+	if err == nil && grown > 0 {
+		err = v.checkRoom(grown+others, 0)
+	}
+	return in, err
 }
 
 // isRefusal says whether an error of a commit is an answer about one file.
@@ -165,7 +175,8 @@ func (v *Volume) publishedAll(ctx context.Context, all []FileCommit, done []Publ
 		if done[i].Err != nil {
 			continue
 		}
-		v.resized(ctx, all[i].Ino, &done[i].Before, &done[i].After)
+		v.kept(all[i].Promise, done[i].After.Space())
+		v.resized(ctx, done[i].dirs, &done[i].Before, &done[i].After)
 		for _, w := range all[i].Slices {
 			v.compact.wrote(ctx, ChunkID{all[i].Ino, w.Index}, 1)
 		}

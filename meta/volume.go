@@ -37,7 +37,8 @@ type Options struct {
 	// Reloaded is told the format after another client has changed it.
 	Reloaded func(Format)
 
-	Now func() time.Time // nil: time.Now
+	Observer Observer         // is told of operations and transactions; nil: nobody is
+	Now      func() time.Time // nil: time.Now
 }
 
 const (
@@ -54,13 +55,16 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format  atomic.Pointer[Format]
-	inodes  idBatch
-	slices  idBatch
-	trash   trashDir
-	usage   usage
-	stats   dirStats
-	quotas  quotas
+	format atomic.Pointer[Format]
+	inodes idBatch
+	slices idBatch
+	trash  trashDir
+	usage  usage
+	stats  dirStats
+	quotas quotas
+
+	promises promises
+
 	freer   freer
 	compact compacting
 	sess    session
@@ -123,7 +127,7 @@ func (v *Volume) Close(ctx context.Context) error {
 	v.compact.close()
 	v.freer.close()
 	// The end of the session may remove inodes, which changes the use of quotas.
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
+	return errors.Join(v.flushAllStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
@@ -148,6 +152,10 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	if v.opt.Observer != nil {
+		start := time.Now()
+		defer func() { v.opt.Observer.Transaction(time.Since(start)) }()
+	}
 	run, committed := fn, func() {}
 	if v.format.Load().EnableACL {
 		run, committed = v.acls.withACLs(fn)

@@ -22,10 +22,13 @@ type client struct {
 	fs     *fs.FS
 	server *mount.Server
 
-	stage *stage.Stage // nil: there is none
-
-	tally   *tally
-	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
+	stage  *stage.Stage     // nil: there is none
+	backup *maintain.Backup // nil: left to others
+	tally  *tally
+	tasks  *tasks
+	// server and backup, for what asks the mount itself meanwhile
+	mounted atomic.Pointer[mount.Server]
+	backed  atomic.Pointer[maintain.Backup]
 }
 
 // openClient builds a client from the database upwards and mounts it. What parts holds afterwards, also after a
@@ -37,26 +40,30 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	parts.add("database", plain(engine.Close))
-	c := &client{tally: newTally()}
+	c := &client{tally: newTally(), tasks: newTasks()}
 	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
 		return nil, err
 	}
 	if err := c.format.Usable(); err != nil {
 		return nil, err
 	}
-	data, err := buildData(ctx, c.format, opt, c.tally, a.log, parts)
+	data, err := a.buildData(ctx, c.format, opt, c.tally, parts)
+	if err != nil {
+		return nil, err
+	}
+	mo, err := opt.metaOptions(a.log)
 	if err != nil {
 		return nil, err
 	}
 	c.stage = data.back.Stage
-	mo := opt.metaOptions(a.log)
 	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
 	var compactor *maintain.Compactor // works on the volume that is being opened
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
 		return compactor.Chunk(ctx, ino, index)
 	}
+	mo.Observer = c.tally
 	mo.Lost = lost
-	mo.Reloaded = data.reload(c.format, opt, a.log)
+	mo.Reloaded = a.reload(data, c.format, opt)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
 		return nil, explainUnformatted(err, url)
 	}
@@ -70,13 +77,17 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 
 	fo := fs.Options{
 		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool, Back: data.back,
-		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
+		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, OpenCache: opt.openCache, SortDir: opt.sortDir, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
+	}
+	if fo.OpenInodes == 0 {
+		fo.OpenInodes = -1
 	}
 	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {
 		return nil, err
 	}
 	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)
+	parts.add("tasks in the background", plain(c.tasks.close))
 	parts.add("file system", c.fs.Close)
 
 	if err := c.volume.StartSession(ctx, describeClient(point, opt.interfaces)); err != nil {
@@ -92,12 +103,16 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	c.mounted.Store(c.server)
+	if c.backup = opt.startBackup(c.volume, data.store, a.log); c.backup != nil {
+		c.backed.Store(c.backup)
+		parts.add("backup", plain(c.backup.Close))
+	}
 	return c, nil
 }
 
 // metaOptions gives the options of the metadata, in which zero means the default and on the command line none.
-func (o *mountOptions) metaOptions(log *slog.Logger) meta.Options {
-	m := meta.Options{
+func (o *mountOptions) metaOptions(log *slog.Logger) (m meta.Options, err error) {
+	m = meta.Options{
 		Log: log, ReadOnly: o.readOnly, NoBGJob: o.noBGJob,
 		Heartbeat: o.heartbeat, SkipDirMtime: o.skipDirMtime, MaxDeletes: o.maxDeletes,
 	}
@@ -110,7 +125,8 @@ func (o *mountOptions) metaOptions(log *slog.Logger) meta.Options {
 	if m.MaxDeletes == 0 {
 		m.MaxDeletes = -1
 	}
-	return m
+	m.Atime, err = meta.ParseAtimeMode(o.atimeMode)
+	return m, err
 }
 
 // kernelOptions gives the options of the FUSE mount.
@@ -126,6 +142,7 @@ func (o *mountOptions) kernelOptions(point, name string, log *slog.Logger) (moun
 		AttrTimeout: none(o.attrCache), EntryTimeout: none(o.entryCache), DirEntryTimeout: none(o.dirEntryCache),
 		NegativeTimeout: o.negativeCache, MaxIO: int(o.maxFuseIO),
 		EnableXattr: o.enableXattr || o.enableCap || o.enableSELinux, EnableCap: o.enableCap, EnableSELinux: o.enableSELinux,
+		EnableIoctl: o.enableIoctl, RootSquash: o.rootSquash, AllSquash: o.allSquash, Umask: o.umask, CacheDirs: o.readdirCache, Force: o.force,
 	}
 	for _, words := range o.fuse {
 		if err := m.Set(words); err != nil {

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"jfs/internal/units"
+	"jfs/object/encrypt"
 )
 
 // storageOptions say where a volume keeps its objects.
@@ -72,6 +73,9 @@ type formatOptions struct {
 	compress   string
 	hashPrefix bool
 	shards     int
+
+	encryptKey  string // path
+	encryptAlgo string
 }
 
 func formatFlags() table[formatOptions] {
@@ -83,8 +87,8 @@ func formatFlags() table[formatOptions] {
 	t = append(t, table[formatOptions]{
 		{name: "block-size", def: "4M", to: func(o *formatOptions) pflag.Value { return units.NewSize(&o.blockSize, units.KiB) }, help: "largest object, in KiB unless a unit is given"},
 		{name: "compress", def: "none", to: toText(func(o *formatOptions) *string { return &o.compress }), help: "compression of the data: none, lz4 or zstd"},
-		{name: "encrypt-rsa-key", state: later, help: "file of the private key with which the data is encrypted"},
-		{name: "encrypt-algo", def: "aes256gcm-rsa", state: holds, only: []string{"aes256gcm-rsa"}, help: "cipher of encrypted data"},
+		{name: "encrypt-rsa-key", to: toText(func(o *formatOptions) *string { return &o.encryptKey }), help: "file of the RSA private key, in PEM form, with which the data is encrypted; its pass phrase is taken from JFS_RSA_PASSPHRASE"},
+		{name: "encrypt-algo", def: encrypt.AES, to: choice(func(o *formatOptions) *string { return &o.encryptAlgo }, encrypt.AES, encrypt.ChaCha), help: "cipher of encrypted data: aes256gcm-rsa or chacha20-rsa"},
 		{name: "hash-prefix", to: toBool(func(o *formatOptions) *bool { return &o.hashPrefix }), help: "begin the names of objects with a hash"},
 		{name: "shards", def: "0", to: toCount(func(o *formatOptions) *int { return &o.shards }), help: "spread the objects over so many buckets, whose number takes the place of %d in --bucket"},
 	}...)

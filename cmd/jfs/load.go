@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,19 @@ import (
 	"jfs/internal/redact"
 	"jfs/maintain"
 	"jfs/meta"
+	"jfs/object/encrypt"
 )
 
-type loadOptions struct{ threads int }
+type loadOptions struct {
+	threads     int
+	encryptKey  string // path
+	encryptAlgo string
+}
 
 func loadFlags() table[loadOptions] {
 	return table[loadOptions]{
-		{name: "encrypt-rsa-key", state: later, help: "file of the private key with which the dump is encrypted"},
-		{name: "encrypt-algo", def: "aes256gcm-rsa", state: holds, only: []string{"aes256gcm-rsa"}, help: "cipher of an encrypted dump"},
+		{name: "encrypt-rsa-key", to: toText(func(o *loadOptions) *string { return &o.encryptKey }), help: "file of the RSA private key with which the dump is encrypted, as a backup of a volume with encrypted data is"},
+		{name: "encrypt-algo", def: encrypt.AES, to: choice(func(o *loadOptions) *string { return &o.encryptAlgo }, encrypt.AES, encrypt.ChaCha), help: "cipher of an encrypted dump: aes256gcm-rsa or chacha20-rsa"},
 		{name: "binary", boolean: true, state: later, help: "the dump is in the binary form"},
 		{name: "stat", boolean: true, state: later, help: "show what a binary dump holds"},
 		{name: "offset", def: "0", state: holds, only: []string{"0"}, help: "place in a binary dump"},
@@ -44,13 +50,38 @@ func (a *app) addLoad(root *cobra.Command) error {
 				return err
 			}
 			defer f.Close() //nolint:errcheck // only read
-			r, err := maintain.Decompressed(args[1], f)
+			plain, err := a.decrypted(f, opt)
+			if err != nil {
+				return fmt.Errorf("read %s: %w", args[1], err)
+			}
+			r, err := maintain.Decompressed(args[1], plain)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", args[1], err)
 			}
 			return errors.Join(a.load(ctx, args[0], r, opt), r.Close())
 		},
 	})
+}
+
+// decrypted gives what an encrypted dump holds, which has to be read whole for that.
+func (a *app) decrypted(r io.Reader, opt *loadOptions) (io.Reader, error) {
+	if opt.encryptKey == "" {
+		return r, nil
+	}
+	key, err := os.ReadFile(opt.encryptKey)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.openCipher(string(key), opt.encryptAlgo)
+	if err != nil {
+		return nil, err
+	}
+	all, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.Open(all)
+	return bytes.NewReader(data), err
 }
 
 func (a *app) load(ctx context.Context, url string, r io.Reader, opt *loadOptions) (err error) {

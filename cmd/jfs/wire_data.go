@@ -44,17 +44,17 @@ type dataPlane struct {
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
-func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, log *slog.Logger, parts *closer) (*dataPlane, error) {
+func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, parts *closer) (*dataPlane, error) {
 	d := &dataPlane{pool: bytepool.New(opt.bufferSize), limits: newLimiters(), told: told}
 	d.limits.set(bandwidths(f, opt))
 	if err := opt.resolveBucket(f); err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d), log)
+	store, err := a.openStore(ctx, overrideStorage(f, opt), opt.storeOptions(d))
 	if err != nil {
 		return nil, err
 	}
-	log.Info("Data use " + store.String())
+	a.log.Info("Data use " + store.String())
 	if opt.checkStorage {
 		if err := checkStore(ctx, store); err != nil {
 			return nil, err
@@ -67,14 +67,15 @@ func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told objec
 	}
 	d.blocks = block.New(d.store, block.Options{
 		BlockSize: int(f.BlockBytes()), Codec: codec, HashPrefix: f.HashPrefix, Pool: d.pool,
-		GetConcurrency: opt.maxDownloads, DeleteConcurrency: opt.maxDeletes, Log: log,
+		GetConcurrency: opt.maxDownloads, DeleteConcurrency: opt.maxDeletes, Log: a.log,
+		WholeObjects: f.EncryptKey != "",
 	})
 	parts.add("block store", plain(d.blocks.Close))
 
-	if err := d.openStage(f, opt, log, parts); err != nil {
+	if err := d.openStage(f, opt, a.log, parts); err != nil {
 		return nil, err
 	}
-	tiers, err := d.openTiers(f.UUID, opt, log)
+	tiers, err := d.openTiers(f.UUID, opt, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func buildData(ctx context.Context, f meta.Format, opt *mountOptions, told objec
 	d.prefetch = prefetch.New(d.cache.Fetch, prefetch.Options{
 		MaxBytes:    max(opt.bufferSize/4, int64(f.BlockBytes())),
 		Concurrency: max(opt.prefetch, fetchConcurrency),
-		Log:         log,
+		Log:         a.log,
 	})
 	parts.add("read-ahead", plain(d.prefetch.Close))
 	return d, nil
@@ -126,7 +127,7 @@ func (d *dataPlane) freeSlice(blockSize uint32) func(ctx context.Context, id uin
 }
 
 // reload follows changes of the volume's settings: another address or key of the store, other limits.
-func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger) func(meta.Format) {
+func (a *app) reload(d *dataPlane, old meta.Format, opt *mountOptions) func(meta.Format) {
 	return func(f meta.Format) {
 		d.limits.set(bandwidths(f, opt))
 		before, after := overrideStorage(old, opt), overrideStorage(f, opt)
@@ -135,14 +136,14 @@ func (d *dataPlane) reload(old meta.Format, opt *mountOptions, log *slog.Logger)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		store, err := openStore(ctx, after, opt.storeOptions(d), log)
+		store, err := a.openStore(ctx, after, opt.storeOptions(d))
 		if err != nil {
-			log.Error("the store with the volume's new settings cannot be opened, the old one stays in use", "err", err)
+			a.log.Error("the store with the volume's new settings cannot be opened, the old one stays in use", "err", err)
 			return
 		}
 		d.store.swap(store)
 		old = f
-		log.Info("Data use " + store.String())
+		a.log.Info("Data use " + store.String())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"jfs/meta"
 	"jfs/object"
+	"jfs/object/encrypt"
 	"jfs/object/file"
 	"jfs/object/s3"
 )
@@ -24,9 +25,12 @@ type storeOptions struct {
 	told     object.Observer // of requests, besides the log; nil: nobody
 }
 
+// envPassphrase unlocks the private key of a volume with encrypted data.
+const envPassphrase = "JFS_RSA_PASSPHRASE"
+
 // openStore builds the store of a volume's objects; keys are those below the volume's name.
-func openStore(ctx context.Context, f meta.Format, o storeOptions, log *slog.Logger) (object.Store, error) {
-	o.retry.Log = log
+func (a *app) openStore(ctx context.Context, f meta.Format, o storeOptions) (object.Store, error) {
+	o.retry.Log = a.log
 	shards := make([]object.Store, max(f.Shards, 1))
 	for i := range shards {
 		bucket := f.Bucket
@@ -37,13 +41,33 @@ func openStore(ctx context.Context, f meta.Format, o storeOptions, log *slog.Log
 		if err != nil {
 			return nil, err
 		}
-		shards[i] = object.Measure(object.Limit(object.Retry(raw, o.retry), o.up, o.down), requestLog{log, o.told})
+		shards[i] = object.Measure(object.Limit(object.Retry(raw, o.retry), o.up, o.down), requestLog{a.log, o.told})
 	}
 	store := shards[0]
 	if len(shards) > 1 {
 		store = object.Sharded(shards)
 	}
-	return object.Prefix(store, f.Name+"/"), nil
+	store = object.Prefix(store, f.Name+"/")
+	if f.EncryptKey == "" {
+		return store, nil
+	}
+	c, err := a.openCipher(f.EncryptKey, f.EncryptAlgo)
+	if err != nil {
+		return nil, fmt.Errorf("volume %s: %w", f.Name, err)
+	}
+	return encrypt.New(store, c), nil
+}
+
+// openCipher makes the cipher of a private key in PEM form, with the pass phrase of the environment.
+func (a *app) openCipher(key, algorithm string) (*encrypt.Cipher, error) {
+	private, err := encrypt.ParseKey(key, a.getenv(envPassphrase))
+	if errors.Is(err, encrypt.ErrPassphrase) {
+		return nil, fmt.Errorf("%w: set it in the environment as %s", err, envPassphrase)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return encrypt.NewCipher(private, algorithm)
 }
 
 // openBucket makes the client of one bucket.
@@ -77,8 +101,8 @@ func (r requestLog) Observe(op object.Op, bytes int64, took time.Duration, err e
 }
 
 // storage are the settings that decide what openStore builds.
-func storage(f meta.Format) [8]string {
-	return [8]string{f.Name, f.Storage, f.Bucket, f.StorageClass, f.AccessKey, f.SecretKey, f.SessionToken, fmt.Sprint(f.Shards)}
+func storage(f meta.Format) [9]string {
+	return [9]string{f.Name, f.Storage, f.Bucket, f.StorageClass, f.AccessKey, f.SecretKey, f.SessionToken, fmt.Sprint(f.Shards), f.EncryptKey}
 }
 
 // limiters hold the bandwidth of a client.

@@ -56,7 +56,7 @@ func (a *app) openTool(ctx context.Context, url string, o meta.Options, deletes 
 	}
 	limits := newLimiters()
 	limits.set(t.format.UploadLimit, t.format.DownloadLimit)
-	if t.store, err = openStore(ctx, t.format, storeOptions{up: limits.up, down: limits.down}, a.log); err != nil {
+	if t.store, err = a.openStore(ctx, t.format, storeOptions{up: limits.up, down: limits.down}); err != nil {
 		return nil, err
 	}
 	a.log.Info("Data use " + t.store.String())
@@ -66,6 +66,7 @@ func (a *app) openTool(ctx context.Context, url string, o meta.Options, deletes 
 	}
 	t.blocks = block.New(t.store, block.Options{
 		BlockSize: int(t.format.BlockBytes()), Codec: codec, HashPrefix: t.format.HashPrefix, Pool: t.pool,
+		WholeObjects:      t.format.EncryptKey != "",
 		DeleteConcurrency: deletes, Log: a.log,
 	})
 	parts.add("block store", plain(t.blocks.Close))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"jfs/cache"
@@ -29,7 +30,18 @@ func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root
 			return append(b, '\n')
 		},
 		Control: control.NewServer(control.Options{
-			Volume: c.volume, Root: root, Log: a.log, Forget: c.forget,
+			Volume: c.volume, Root: root, Log: a.log, Forget: c.forget, Background: c.tasks.run,
+			Warm: func(ctx context.Context, tops []meta.Ino, action uint8, threads int, progress func(files, bytes uint64)) (control.WarmResponse, error) {
+				r, err := maintain.Warm(ctx, c.volume, data.cache, tops, maintain.WarmOptions{
+					Action: maintain.WarmAction(action), Threads: threads, Progress: progress, Log: a.log,
+				})
+				if err == nil && r.Failed > 0 {
+					err = fmt.Errorf("%d blocks could not be loaded", r.Failed)
+				}
+				return control.WarmResponse{
+					FileCount: uint64(r.Files), SliceCount: uint64(r.Slices), TotalBytes: uint64(r.Bytes), MissBytes: uint64(r.Missing),
+				}, err
+			},
 			Compact: func(ctx context.Context, ino meta.Ino, threads int, progress func(int)) error {
 				r, err := maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{
 					Pool: data.pool, Threads: threads, Log: a.log,
@@ -42,6 +54,28 @@ func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root
 			},
 		}),
 	}
+}
+
+// tasks run what goes on after the request that asked for it.
+type tasks struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+func newTasks() *tasks {
+	t := &tasks{}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+func (t *tasks) run(fn func(ctx context.Context)) { t.work.Go(func() { fn(t.ctx) }) }
+
+// close ends what is under way.
+func (t *tasks) close() error {
+	t.cancel()
+	t.work.Wait()
+	return nil
 }
 
 // forget makes the kernel forget an entry that was removed behind its back.
@@ -61,6 +95,12 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	space := c.volume.StatFS(ctx, root)
 	f["total_space"], f["used_space"] = float64(space.TotalBytes), float64(space.TotalBytes-space.FreeBytes)
 	f["total_inodes"], f["used_inodes"] = float64(space.TotalInodes), float64(space.TotalInodes-space.FreeInodes)
+	f.addQuota(c.volume, root)
+	f.addBackup(c.backed.Load())
+	if s := c.mounted.Load(); s != nil {
+		f["fuse_open_handlers"] = float64(s.OpenHandles())
+	}
+	f.addStaging()
 	s := data.cache.Stats()
 	for name, of := range map[string]func(cache.Stats) int64{
 		"blocks": func(s cache.Stats) int64 { return s.Blocks }, "bytes": func(s cache.Stats) int64 { return s.Bytes },
@@ -72,6 +112,8 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	}
 	// What one tier misses the next one may have; what is loaded all have missed.
 	f["blockcache_miss"], f["blockcache_miss_bytes"] = float64(s.Loads+s.Ranges), float64(s.LoadBytes+s.RangeBytes)
+	f["used_read_buffer_size_bytes"] = float64(data.prefetch.Stats().Bytes)
+	f["subdir_info"] = 1 // its label would say which one is mounted
 	f["used_buffer_size_bytes"] = float64(data.pool.Used())
 	f["store_cache_size_bytes"] = float64(s.Memory.Bytes + s.Recent.Bytes)
 	if data.back.Stage != nil {
@@ -89,6 +131,9 @@ type mountReport struct {
 		Heartbeat    time.Duration
 		MaxDeletes   int
 		SkipDirMtime time.Duration
+		AtimeMode    string
+		OpenCache    time.Duration
+		SortDir      bool
 		Subdir       string
 		MountPoint   string
 	}
@@ -139,11 +184,12 @@ type mountReport struct {
 func (o *mountOptions) report(f meta.Format, point string, started time.Time) *mountReport {
 	r := &mountReport{
 		Format: f.WithoutSecrets(), Version: sessionVersion(), AttrTimeout: o.attrCache, EntryTimeout: o.entryCache,
-		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal,
+		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal, BackupMeta: o.backupMeta,
 		Timestamp: started, Mountpoint: point, Pid: os.Getpid(),
 	}
 	m := &r.Meta
 	m.ReadOnly, m.NoBGJob, m.Heartbeat, m.MaxDeletes = o.readOnly, o.noBGJob, o.heartbeat, o.maxDeletes
+	m.AtimeMode, m.OpenCache, m.SortDir = o.atimeMode, o.openCache, o.sortDir
 	m.SkipDirMtime, m.Subdir, m.MountPoint = o.skipDirMtime, o.subdir, point
 	c := &r.Chunk
 	c.CacheDir, c.CacheMode, c.CacheSize, c.CacheItems = o.cacheDir, o.cacheMode, uint64(o.cacheSize), o.cacheItems

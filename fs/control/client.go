@@ -75,6 +75,12 @@ func (c *Client) Summary(ctx context.Context, q SummaryRequest, progress func(a,
 	return r.Tree, err
 }
 
+// Warm fills the cache of the mount, or does what else the action says. progress is told of files and bytes.
+func (c *Client) Warm(ctx context.Context, q WarmRequest, progress func(files, bytes uint64)) (r WarmResponse, err error) {
+	err = c.ask(ctx, q, &r, progress)
+	return r, err
+}
+
 func (c *Client) ask(ctx context.Context, q Request, to any, progress func(a, b uint64)) error {
 	data, err := c.call(ctx, q, progress)
 	if err != nil {

@@ -7,6 +7,7 @@ package control
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"jfs/internal/posix"
 	"jfs/meta"
@@ -18,6 +19,7 @@ type Command uint32
 // The commands that are known here.
 const (
 	CommandRemove  Command = 1002
+	CommandWarm    Command = 1004
 	CommandInfo    Command = 1005
 	CommandClone   Command = 1006
 	CommandSummary Command = 1007
@@ -79,6 +81,15 @@ type CompactRequest struct {
 	Threads uint16 // 0 means the default
 }
 
+// WarmRequest fills the cache with files and trees, removes them from it, or looks what it has of them. The answer is a
+// WarmResponse.
+type WarmRequest struct {
+	Paths      []string // from the root of the mount; "inode:N" for one without
+	Threads    uint16   // 0 means the default
+	Background bool     // the answer comes at once, empty
+	Action     uint8    // 0 fill, 1 remove, 2 look
+}
+
 const flagPreserve = 2 // bit of the mode of a clone
 
 func (RemoveRequest) command() Command  { return CommandRemove }
@@ -86,6 +97,7 @@ func (InfoRequest) command() Command    { return CommandInfo }
 func (CloneRequest) command() Command   { return CommandClone }
 func (SummaryRequest) command() Command { return CommandSummary }
 func (CompactRequest) command() Command { return CommandCompact }
+func (WarmRequest) command() Command    { return CommandWarm }
 
 func number(b []byte, ino meta.Ino) []byte { return binary.BigEndian.AppendUint64(b, uint64(ino)) }
 
@@ -127,6 +139,12 @@ func (r CompactRequest) encode() []byte {
 	return binary.BigEndian.AppendUint16(number(nil, r.Ino), r.Threads)
 }
 
+func (r WarmRequest) encode() []byte {
+	paths := strings.Join(r.Paths, "\n")
+	b := append(binary.BigEndian.AppendUint32(nil, uint32(len(paths))), paths...)
+	return append(flag(binary.BigEndian.AppendUint16(b, r.Threads), r.Background), r.Action)
+}
+
 // frame puts the head before a payload.
 func frame(r Request) []byte {
 	payload := r.encode()
@@ -158,6 +176,16 @@ func (r *reader) long() uint32  { return binary.BigEndian.Uint32(r.take(4)) }
 func (r *reader) ino() meta.Ino { return meta.Ino(binary.BigEndian.Uint64(r.take(8))) }
 func (r *reader) text() string  { return string(r.take(int(r.byte()))) }
 
+// lines is a text with 4 bytes of length before it.
+func (r *reader) lines() string {
+	n := r.long()
+	if uint64(n) > uint64(len(r.b)) {
+		r.bad = true
+		return ""
+	}
+	return string(r.take(int(n)))
+}
+
 // extra is a byte that may be missing.
 func (r *reader) extra() uint8 {
 	if len(r.b) == 0 {
@@ -181,6 +209,8 @@ func parse(c Command, payload []byte) (Request, error) {
 		q = SummaryRequest{Ino: r.ino(), Depth: r.byte(), Entries: r.long(), Strict: r.extra() != 0}
 	case CommandCompact:
 		q = CompactRequest{Ino: r.ino(), Threads: r.word()}
+	case CommandWarm:
+		q = WarmRequest{Paths: strings.Split(r.lines(), "\n"), Threads: r.word(), Background: r.byte() != 0, Action: r.extra()}
 	default:
 		return nil, posix.EINVAL
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 
 	"jfs/internal/posix"
@@ -19,6 +20,8 @@ func TestFrames(t *testing.T) {
 		{CloneRequest{Src: 2, SrcDir: 2, Dir: 3, Name: "x", Umask: 0o22, Preserve: true, Threads: 4}, "\x00\x00\x03\xee\x00\x00\x00\x1e" +
 			"\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x03\x01x\x00\x12\x02\x04"},
 		{SummaryRequest{Ino: 9, Depth: 2, Entries: 10}, "\x00\x00\x03\xef\x00\x00\x00\x0e" + "\x00\x00\x00\x00\x00\x00\x00\x09\x02\x00\x00\x00\x0a\x00"},
+		{WarmRequest{Paths: []string{"/a", "inode:7"}, Threads: 50, Background: true, Action: 2}, "\x00\x00\x03\xec\x00\x00\x00\x12" +
+			"\x00\x00\x00\x0a/a\ninode:7\x00\x32\x01\x02"},
 		{CompactRequest{Ino: 9, Threads: 258}, "\x00\x00\x03\xf0\x00\x00\x00\x0a" + "\x00\x00\x00\x00\x00\x00\x00\x09\x01\x02"},
 	}
 	for _, tt := range tests {
@@ -26,7 +29,7 @@ func TestFrames(t *testing.T) {
 		if !bytes.Equal(b, []byte(tt.want)) {
 			t.Errorf("%+v: % x, want % x", tt.request, b, tt.want)
 		}
-		if got, err := parse(tt.request.command(), b[8:]); err != nil || got != tt.request {
+		if got, err := parse(tt.request.command(), b[8:]); err != nil || !reflect.DeepEqual(got, tt.request) {
 			t.Errorf("%+v: read as %+v, %v", tt.request, got, err)
 		}
 		if _, err := parse(tt.request.command(), b[8:14]); !errors.Is(err, posix.EINVAL) {

@@ -29,6 +29,14 @@ type InfoResponse struct {
 	PLocks  []Lock
 }
 
+// WarmResponse is what the files consist of that were asked for, and what of it was not in the cache.
+type WarmResponse struct {
+	FileCount  uint64
+	SliceCount uint64
+	TotalBytes uint64
+	MissBytes  uint64
+}
+
 // Slice is a visible piece of a slice in a chunk. Id 0 is a hole.
 type Slice struct {
 	ChunkIndex uint64

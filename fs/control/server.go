@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"path"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -22,6 +24,10 @@ type Options struct {
 	Root   meta.Ino // inode that the mount shows as 1; 0 means the volume's root
 	// Compact compacts the chunks below an inode and tells progress of each. nil: it is not supported.
 	Compact func(ctx context.Context, ino meta.Ino, threads int, progress func(n int)) error
+	// Warm fills the cache with the files below inodes, or does what else the action says. nil: it is not supported.
+	Warm func(ctx context.Context, tops []meta.Ino, action uint8, threads int, progress func(files, bytes uint64)) (WarmResponse, error)
+	// Background runs what goes on after its answer; nil: nothing can.
+	Background func(fn func(ctx context.Context))
 	// Forget is told of entries that are gone, which the kernel may believe to be there; nil: nobody is.
 	Forget func(dir meta.Ino, name string)
 	Log    *slog.Logger // nil: no log
@@ -60,6 +66,8 @@ func (s *Server) Serve(ctx context.Context, who meta.Cred, command uint32, paylo
 		err = s.clone(ctx, who, q, counter(report))
 	case CompactRequest:
 		err = s.compact(ctx, who, q, counter(report))
+	case WarmRequest:
+		return s.json(command)(s.warm(ctx, who, q, report))
 	case InfoRequest:
 		return s.json(command)(s.info(ctx, who, q))
 	case SummaryRequest:
@@ -168,6 +176,52 @@ func (s *Server) compact(ctx context.Context, who meta.Cred, q CompactRequest, t
 		return err
 	}
 	return s.o.Compact(ctx, ino, int(q.Threads), told)
+}
+
+func (s *Server) warm(ctx context.Context, who meta.Cred, q WarmRequest, report func(a, b uint64)) (*WarmResponse, error) {
+	if s.o.Warm == nil || q.Background && s.o.Background == nil {
+		return nil, posix.ENOTSUP
+	}
+	tops := make([]meta.Ino, len(q.Paths))
+	for i, p := range q.Paths {
+		var err error
+		if tops[i], err = s.resolve(ctx, who, p); err != nil {
+			return nil, err
+		}
+	}
+	if q.Background {
+		s.o.Background(func(ctx context.Context) {
+			if _, err := s.o.Warm(ctx, tops, q.Action, int(q.Threads), func(uint64, uint64) {}); err != nil {
+				s.o.Log.Error("fill the cache in the background", "err", err)
+			}
+		})
+		return &WarmResponse{}, nil
+	}
+	r, err := s.o.Warm(ctx, tops, q.Action, int(q.Threads), report)
+	return &r, err
+}
+
+// resolve finds what a path from the root of the mount leads to, without following symlinks, or "inode:N" means.
+func (s *Server) resolve(ctx context.Context, who meta.Cred, p string) (meta.Ino, error) {
+	if number, ok := strings.CutPrefix(p, "inode:"); ok {
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			return 0, posix.EINVAL
+		}
+		ino := s.ino(meta.Ino(n))
+		return ino, s.v.Access(ctx, who, ino, meta.MayRead)
+	}
+	ino := s.o.Root
+	for name := range strings.SplitSeq(p, "/") {
+		if name == "" {
+			continue
+		}
+		var err error
+		if ino, _, err = s.v.Lookup(ctx, who, ino, name); err != nil {
+			return 0, err
+		}
+	}
+	return ino, s.v.Access(ctx, who, ino, meta.MayRead)
 }
 
 // info never fails: the answer has room for the reason.

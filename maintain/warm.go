@@ -1,0 +1,176 @@
+package maintain
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
+
+	"jfs/block"
+	"jfs/internal/posix"
+	"jfs/meta"
+)
+
+// Warmable is a cache that can be filled in advance.
+type Warmable interface {
+	// Warm brings a block to where the cache keeps it longest.
+	Warm(ctx context.Context, key block.Key) error
+	// Warmed says whether it is there.
+	Warmed(key block.Key) bool
+	Remove(keys ...block.Key)
+}
+
+// WarmAction says what Warm does.
+type WarmAction uint8
+
+// The actions, with the numbers that the control file has for them.
+const (
+	WarmFill WarmAction = iota
+	WarmEvict
+	WarmCheck
+)
+
+// WarmOptions say how Warm works. The zero value fills.
+type WarmOptions struct {
+	Action  WarmAction
+	Threads int // files that are looked at, and blocks loaded, at a time; 0 means DefaultThreads
+	// Progress is told of files and bytes that are done; nil: nobody is.
+	Progress func(files, bytes uint64)
+	Log      *slog.Logger // nil: no log
+}
+
+// WarmResult counts what the files below the given inodes consist of.
+type WarmResult struct {
+	Files   int64
+	Slices  int64
+	Bytes   int64 // of blocks
+	Missing int64 // of these, bytes that were not in the cache: before they were loaded, removed or looked for
+	Failed  int64 // blocks that could not be loaded; the log says why
+}
+
+// Warm fills the cache with the blocks of the files below inodes, or removes them from it, or looks whether they are
+// there. Blocks of which no byte is seen any more are left out.
+func Warm(ctx context.Context, v *meta.Volume, cache Warmable, tops []meta.Ino, o WarmOptions) (WarmResult, error) {
+	w := &warmer{v: v, cache: cache, o: o, log: logger(o.Log), loads: semaphore.NewWeighted(int64(threads(o.Threads)))}
+	p := newPool(ctx, o.Threads)
+	var err error
+	for _, top := range tops {
+		var a meta.Attr
+		if a, err = v.GetAttr(p.ctx, top); err != nil {
+			break
+		}
+		err = walkFiles(p.ctx, v, top, a.Type, func(ino meta.Ino) error {
+			p.Go(func(ctx context.Context) error { return w.file(ctx, ino) })
+			return p.ctx.Err()
+		})
+		if err != nil {
+			break
+		}
+	}
+	err = p.end(err)
+	return WarmResult{
+		Files: w.files.Load(), Slices: w.slices.Load(), Bytes: w.bytes.Load(), Missing: w.missing.Load(), Failed: w.failed.Load(),
+	}, err
+}
+
+type warmer struct {
+	v     *meta.Volume
+	cache Warmable
+	o     WarmOptions
+	log   *slog.Logger
+	loads *semaphore.Weighted // for the blocks of all files
+
+	files, slices, bytes, missing, failed atomic.Int64
+}
+
+func (w *warmer) file(ctx context.Context, ino meta.Ino) error {
+	indexes, err := w.v.ChunkIndexes(ctx, ino)
+	for _, index := range indexes {
+		var records []meta.Slice
+		if records, err = w.v.Chunk(ctx, ino, index); err == nil {
+			err = w.chunk(ctx, records)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if errors.Is(err, posix.ENOENT) { // removed meanwhile
+		return nil
+	}
+	if err == nil {
+		w.files.Add(1)
+		w.told()
+	}
+	return err
+}
+
+func (w *warmer) told() {
+	if w.o.Progress != nil {
+		w.o.Progress(uint64(w.files.Load()), uint64(w.bytes.Load()))
+	}
+}
+
+// chunk treats the blocks that are seen of a chunk, several at a time.
+func (w *warmer) chunk(ctx context.Context, records []meta.Slice) error {
+	f := w.v.Format()
+	keys, slices := visibleBlocks(records, f.BlockBytes())
+	w.slices.Add(int64(slices))
+	p := newPool(ctx, w.o.Threads)
+	var err error
+	for _, k := range keys {
+		if err = w.loads.Acquire(p.ctx, 1); err != nil {
+			break
+		}
+		p.g.Go(func() error {
+			defer w.loads.Release(1)
+			return w.block(p.ctx, k)
+		})
+	}
+	return p.end(err)
+}
+
+func (w *warmer) block(ctx context.Context, k block.Key) error {
+	there := w.cache.Warmed(k)
+	w.bytes.Add(int64(k.Size))
+	if !there {
+		w.missing.Add(int64(k.Size))
+	}
+	switch w.o.Action {
+	case WarmEvict:
+		w.cache.Remove(k)
+	case WarmFill:
+		if there {
+			break
+		}
+		if err := w.cache.Warm(ctx, k); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			w.failed.Add(1)
+			w.log.Warn("load a block into the cache", "block", k.Name(false), "err", err)
+		}
+	}
+	w.told()
+	return nil
+}
+
+// visibleBlocks lists the blocks in which the bytes of a chunk lie, each once, and counts their slices.
+func visibleBlocks(records []meta.Slice, blockSize uint32) (keys []block.Key, slices int) {
+	seen := map[block.Key]bool{}
+	ids := map[uint64]bool{}
+	for _, s := range meta.View(records) {
+		if s.ID == 0 || s.Len == 0 {
+			continue
+		}
+		ids[s.ID] = true
+		for i := s.Off / blockSize; i <= (s.Off+s.Len-1)/blockSize && i < block.Count(s.Size, blockSize); i++ {
+			if k := block.KeyAt(s.ID, s.Size, i, blockSize); !seen[k] {
+				seen[k] = true
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys, len(ids)
+}
