@@ -52,6 +52,8 @@ func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 		"Symlink":         volumeSymlink,
 		"Write":           volumeWrite,
 		"WritePacked":     volumeWritePacked,
+		"WriteAll":        volumeWriteAll,
+		"WriteLate":       volumeWriteLate,
 		"Truncate":        volumeTruncate,
 		"SetAttr":         volumeSetAttr,
 		"Xattr":           volumeXattr,
