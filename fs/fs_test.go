@@ -71,12 +71,16 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
 	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
-	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
-		var keys []block.Key
-		for i := range block.Count(size, testBlock) {
-			keys = append(keys, block.KeyAt(id, size, i, testBlock))
+	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlices: func(ctx context.Context, slices []meta.SliceRef) []error {
+		errs := make([]error, len(slices))
+		for n, s := range slices {
+			var keys []block.Key
+			for i := range block.Count(s.Size, testBlock) {
+				keys = append(keys, block.KeyAt(s.ID, s.Size, i, testBlock))
+			}
+			errs[n] = store.Delete(ctx, keys...)
 		}
-		return store.Delete(ctx, keys...)
+		return errs
 	}})
 	if err != nil {
 		r.t.Fatal(err)

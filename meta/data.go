@@ -65,6 +65,15 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 			}
 		}
 		before, after, err = v.write(ctx, ino, &c)
+		if errors.Is(err, ErrChunkFull) && v.compact.all(ctx, ino, c.Slices) {
+			before, after, err = v.write(ctx, ino, &c)
+		}
+		if err != nil && look && !errors.Is(err, ErrUnknown) {
+			// The change of unknown outcome may have been under way still when its records were looked for.
+			if there, a, e := v.hasWritten(ctx, ino, c.Slices[len(c.Slices)-1]); e == nil && there {
+				return a, a, nil
+			}
+		}
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}

@@ -32,6 +32,9 @@ type Published struct {
 func (v *Volume) WriteAll(ctx context.Context, all []FileCommit) ([]Published, error) {
 	for try := 1; ; try++ {
 		done, err := v.writeAll(ctx, all)
+		if errors.Is(err, ErrChunkFull) && v.compactAll(ctx, all) {
+			done, err = v.writeAll(ctx, all)
+		}
 		switch {
 		case err == nil:
 			v.publishedAll(ctx, all, done)
@@ -48,6 +51,14 @@ func (v *Volume) WriteAll(ctx context.Context, all []FileCommit) ([]Published, e
 			return done, nil
 		}
 	}
+}
+
+// compactAll has the chunks compacted that the commits append to, and says whether there was anything to do.
+func (v *Volume) compactAll(ctx context.Context, all []FileCommit) (some bool) {
+	for _, c := range all {
+		some = v.compact.all(ctx, c.Ino, c.Slices) || some
+	}
+	return some
 }
 
 // Landed says which of the commits are published, by their last record. A compaction by another client can hide

@@ -25,8 +25,10 @@ type Options struct {
 	Timeout      time.Duration // longest time that one operation may take; 0 means 60 s
 	Atime        AtimeMode     // when access times are kept up; 0 means never
 
-	// FreeSlice removes the objects of a slice. With nil the data is left for another client to free.
-	FreeSlice func(ctx context.Context, id uint64, size uint32) error
+	// FreeSlices removes the objects of slices. It returns nil when all of them are gone, else one error for each
+	// slice, nil for those that are. It is called from several goroutines. With nil the data is left for another client
+	// to free.
+	FreeSlices func(ctx context.Context, slices []SliceRef) []error
 	// Compact compacts a chunk and gives the number of records that it has then; see CommitCompaction. It is called
 	// for chunks of which a read or a write has found that they have many records, ten at a time at most. With nil
 	// none is compacted.
@@ -55,13 +57,14 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format atomic.Pointer[Format]
-	inodes idBatch
-	slices idBatch
-	trash  trashDir
-	usage  usage
-	stats  dirStats
-	quotas quotas
+	format   atomic.Pointer[Format]
+	inodes   idBatch
+	slices   idBatch
+	trash    trashDir
+	departed departed
+	usage    usage
+	stats    dirStats
+	quotas   quotas
 
 	promises promises
 

@@ -35,7 +35,7 @@ type client struct {
 // failure, has to be closed; last built is first closed, so files are flushed while everything below them still works,
 // and the session ends when nothing more is written.
 func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, error) {
-	engine, err := a.openMeta(ctx, url)
+	engine, err := a.openWatchedMeta(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	c.stage = data.back.Stage
-	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	mo.FreeSlices = maintain.FreeSlices(c.format.BlockBytes(), data.deleteEach)
 	var compactor *maintain.Compactor // works on the volume that is being opened
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
 		return compactor.Chunk(ctx, ino, index)
@@ -140,7 +140,9 @@ func (o *mountOptions) kernelOptions(point, name string, log *slog.Logger) (moun
 	m := mount.Options{
 		Log: log, MountPoint: point, Volume: name, ReadOnly: o.readOnly,
 		AttrTimeout: none(o.attrCache), EntryTimeout: none(o.entryCache), DirEntryTimeout: none(o.dirEntryCache),
-		NegativeTimeout: o.negativeCache, MaxIO: int(o.maxFuseIO),
+		NegativeTimeout: o.negativeCache,
+		AttrLease:       o.attrLease, EntryLease: o.entryLease, DirEntryLease: o.dirEntryLease,
+		MaxIO:       int(o.maxFuseIO),
 		EnableXattr: o.enableXattr || o.enableCap || o.enableSELinux, EnableCap: o.enableCap, EnableSELinux: o.enableSELinux,
 		EnableIoctl: o.enableIoctl, RootSquash: o.rootSquash, AllSquash: o.allSquash, Umask: o.umask, CacheDirs: o.readdirCache, Force: o.force,
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,9 +88,13 @@ func TestE2ECrash(t *testing.T) {
 	}
 }
 
-func (c *crash) mount() (pid int) {
+func (c *crash) mount(more ...string) (pid int) {
 	c.t.Helper()
-	c.ok("mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "--backup-meta", "0", c.url, "$/mnt")
+	args := []string{"mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "--backup-meta", "0", c.url, "$/mnt"}
+	c.ok(append(args, more...)...)
+	if slices.Contains(more, "--read-only") { // it has no session
+		return 0
+	}
 	for _, s := range c.sessions(c.url) {
 		if s.MountPoint == c.path("mnt") {
 			return s.ProcessID
@@ -231,7 +236,7 @@ func (c *crash) faults(when string, o metatest.Checks, first func(context.Contex
 	}
 	must(c.t, err)
 	later := func() time.Time { return time.Now().Add(time.Hour) }
-	v, err := meta.Open(ctx, engine, meta.Options{Now: later, FreeSlice: func(context.Context, uint64, uint32) error { return nil }})
+	v, err := meta.Open(ctx, engine, meta.Options{Now: later, FreeSlices: func(context.Context, []meta.SliceRef) []error { return nil }})
 	must(c.t, err)
 	if first != nil {
 		must(c.t, first(ctx, v))

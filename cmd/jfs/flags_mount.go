@@ -52,6 +52,10 @@ type mountOptions struct {
 	openCache     time.Duration
 	readdirCache  bool
 
+	attrLease     time.Duration
+	entryLease    time.Duration
+	dirEntryLease time.Duration
+
 	storageOptions
 	getTimeout    time.Duration
 	putTimeout    time.Duration
@@ -150,13 +154,28 @@ func mountMetaFlags() mountTable {
 
 func mountMetaCacheFlags() mountTable {
 	return mountTable{
-		{name: "attr-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.attrCache }), help: "how long the kernel may remember attributes"},
-		{name: "entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.entryCache }), help: "how long the kernel may remember names of files"},
-		{name: "dir-entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.dirEntryCache }), help: "how long the kernel may remember names of directories"},
+		{name: "attr-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.attrCache }), help: "how long the kernel may remember attributes; if not given, longer what Redis 6 or newer tells changes of"},
+		{name: "entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.entryCache }), help: "how long the kernel may remember names of files; likewise"},
+		{name: "dir-entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.dirEntryCache }), help: "how long the kernel may remember names of directories; likewise"},
 		{name: "negative-entry-cache", to: span(func(o *mountOptions) *time.Duration { return &o.negativeCache }), help: "how long the kernel may remember that a name is not there"},
 		{name: "readdir-cache", to: toBool(func(o *mountOptions) *bool { return &o.readdirCache }), help: "let the kernel remember listings of directories until they change"},
 		{name: "open-cache", def: "0s", to: span(func(o *mountOptions) *time.Duration { return &o.openCache }), help: "how long an open may rely on remembered attributes, and miss what other clients have changed; 0 for never"},
 		{name: "open-cache-limit", def: "10000", to: toCount(func(o *mountOptions) *int { return &o.openLimit }), help: "closed files of which is remembered where their data lies; 0 for no limit"},
+	}
+}
+
+// watchedCache is how long the kernel may rely on what the database tells changes of, in the place of a time that
+// was not given. It is told of changes at once; the time only bounds what might go wrong.
+const watchedCache = time.Minute
+
+// lease lets the kernel rely for longer on what is watched, but for what the user has given a time.
+func (o *mountOptions) lease(set *pflag.FlagSet) {
+	for name, lease := range map[string]*time.Duration{
+		"attr-cache": &o.attrLease, "entry-cache": &o.entryLease, "dir-entry-cache": &o.dirEntryLease,
+	} {
+		if !set.Changed(name) {
+			*lease = watchedCache
+		}
 	}
 }
 

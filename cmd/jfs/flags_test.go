@@ -120,6 +120,29 @@ func TestMountUnits(t *testing.T) {
 	}
 }
 
+// TestLeases: what the user gives a time for is not kept for longer.
+func TestLeases(t *testing.T) {
+	for args, want := range map[string][3]time.Duration{
+		"":                    {watchedCache, watchedCache, watchedCache},
+		"--attr-cache=1s":     {0, watchedCache, watchedCache},
+		"--entry-cache=0":     {watchedCache, 0, watchedCache},
+		"--dir-entry-cache=5": {watchedCache, watchedCache, 0},
+	} {
+		set, opt, err := parseMount(t, strings.Fields(args)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt.lease(set)
+		m, err := opt.kernelOptions("/mnt", "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [3]time.Duration{m.AttrLease, m.EntryLease, m.DirEntryLease}; got != want {
+			t.Errorf("%q: leases %v, want %v", args, got, want)
+		}
+	}
+}
+
 func TestRefusedFlags(t *testing.T) {
 	tests := []struct{ arg, err string }{
 		{"--writeback", ""},

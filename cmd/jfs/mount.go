@@ -56,6 +56,7 @@ func (a *app) mount(ctx context.Context, set *pflag.FlagSet, opt *mountOptions, 
 	if err := opt.complete(set); err != nil {
 		return err
 	}
+	opt.lease(set)
 	point, err := absolute(point)
 	if err != nil {
 		return fmt.Errorf("mount point: %w", err)

@@ -21,18 +21,32 @@ const envMetaPassword = "META_PASSWORD"
 
 // openMeta connects to the database of a META-URL. Without a scheme it is the address of a Redis server.
 func (a *app) openMeta(ctx context.Context, url string) (meta.Engine, error) {
+	return a.openEngine(ctx, url, redis.Options{NoTracking: true})
+}
+
+// openWatchedMeta is openMeta for a client that lives long enough to be told of changes.
+func (a *app) openWatchedMeta(ctx context.Context, url string) (meta.Engine, error) {
+	return a.openEngine(ctx, url, redis.Options{})
+}
+
+func (a *app) openEngine(ctx context.Context, url string, ro redis.Options) (meta.Engine, error) {
 	full := withScheme(url)
 	scheme, _, _ := strings.Cut(full, "://")
 	a.log.Info("Meta address: " + redact.URL(full))
+	ro.Password, ro.Logger = a.getenv(envMetaPassword), a.log
 	var engine meta.Engine
 	var err error
 	switch scheme {
 	case "redis", "rediss", "unix":
-		engine, err = redis.Open(ctx, full, redis.Options{Password: a.getenv(envMetaPassword), Logger: a.log})
+		engine, err = redis.Open(ctx, full, ro)
 	case "sqlite3":
 		engine, err = sql.Open(ctx, full, sql.Options{Log: a.log})
+	case "postgres", "postgresql", "mysql":
+		engine, err = sql.OpenServer(ctx, full, sql.Options{Password: a.getenv(envMetaPassword), Log: a.log})
+	case "etcd", "tikv", "badger":
+		engine, err = a.openKeySpace(ctx, scheme, full)
 	default:
-		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix:// or sqlite3://", scheme)
+		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger://, sqlite3://, postgres:// or mysql://", scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", redact.URL(full), err)

@@ -22,13 +22,15 @@ type adapter struct {
 	fs   backend
 	opt  Options
 	reqs *requests
+	// leases are nil when nobody tells of changes.
+	leases *leases
 
 	told        *told
 	forgetAttr  func(node uint64) // makes the kernel ask for a node's attributes again
 	forgetPages func(node uint64) // and for its data
 
 	files table[handle]
-	dirs  table[directory]
+	dirs  table[*openDir]
 	lists *listings // of Options.CacheDirs
 	locks lockers
 
@@ -44,12 +46,17 @@ const (
 )
 
 func newAdapter(b backend, opt Options) *adapter {
+	l := newLeases(b, max(opt.EntryLease, opt.DirEntryLease))
+	believed := opt.AttrTimeout // the longest time
+	if l != nil {
+		believed = max(believed, opt.AttrLease)
+	}
 	return &adapter{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: b, opt: opt,
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: b, opt: opt, leases: l,
 		reqs: newRequests(limits{
 			timeout: opt.Timeout, interruptDelay: opt.InterruptDelay, detachDelay: opt.DetachDelay,
 		}),
-		told:       newTold(opt.AttrTimeout),
+		told:       newTold(believed),
 		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
 		logLimit: rate.NewLimiter(logRate, logBurst), lists: newListings(),
 	}

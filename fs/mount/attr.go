@@ -80,27 +80,26 @@ func (a *adapter) fill(ino meta.Ino, in *meta.Attr, out *fuse.Attr) {
 	}
 }
 
-func (a *adapter) fillAttr(ino meta.Ino, in *meta.Attr, out *fuse.AttrOut) {
+// fillAttr answers with an attribute; t was taken before the file system was asked for it.
+func (a *adapter) fillAttr(t ticket, ino meta.Ino, in *meta.Attr, out *fuse.AttrOut) {
 	a.fill(ino, in, &out.Attr)
-	out.SetTimeout(a.attrTimeout(out.Ino, in))
+	out.SetTimeout(a.attrTimeout(out.Ino, in, a.leases.seen(t, ino, in)))
 }
 
 // attrTimeout says how long the kernel may believe attributes that it is about to be told.
-func (a *adapter) attrTimeout(node uint64, in *meta.Attr) time.Duration {
+func (a *adapter) attrTimeout(node uint64, in *meta.Attr, g grant) time.Duration {
 	if in.Type == meta.TypeFile && !a.told.answer(node, stateOf(in)) {
 		return 0
 	}
-	return a.opt.AttrTimeout
+	return g.lasts(a.opt.AttrTimeout, a.opt.AttrLease)
 }
 
-func (a *adapter) fillEntry(in *fs.Inode, out *fuse.EntryOut) {
+// fillEntry answers with what a name in a directory stands for; made says that the request has made it.
+func (a *adapter) fillEntry(t ticket, dir meta.Ino, name string, in *fs.Inode, made bool, out *fuse.EntryOut) {
+	entry, attr := a.leases.lookedUp(t, dir, name, in.Ino, &in.Attr, made)
 	out.NodeId = a.node(in.Ino)
-	out.SetAttrTimeout(a.attrTimeout(out.NodeId, &in.Attr))
-	if in.Attr.Type == meta.TypeDirectory {
-		out.SetEntryTimeout(a.opt.DirEntryTimeout)
-	} else {
-		out.SetEntryTimeout(a.opt.EntryTimeout)
-	}
+	out.SetAttrTimeout(a.attrTimeout(out.NodeId, &in.Attr, attr))
+	out.SetEntryTimeout(a.entryTimeout(in.Attr.Type, entry))
 	a.fill(in.Ino, &in.Attr, &out.Attr)
 }
 

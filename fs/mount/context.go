@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jfs/meta"
 )
 
 // tick is how often requests that wait for something are looked at. It bounds how late an interrupt is noticed,
@@ -147,7 +149,13 @@ func (r *request) ended() error {
 
 func (r *request) Deadline() (time.Time, bool) { return r.start.Add(r.timeout), r.timeout > 0 }
 
-func (r *request) Value(any) any { return nil }
+// Value says that the kernel knows of the changes that it asks for.
+func (r *request) Value(key any) any {
+	if key == (meta.RequestKey{}) {
+		return r
+	}
+	return nil
+}
 
 func (r *request) Done() <-chan struct{} {
 	r.mu.Lock()

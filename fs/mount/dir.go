@@ -2,6 +2,7 @@ package mount
 
 import (
 	"context"
+	"sync"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -14,20 +15,20 @@ func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 		ino := a.ino(in.NodeId)
 		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), ino)
 		if err != nil {
-			return err
+			return stale(err)
 		}
 		if a.opt.CacheDirs {
 			attr, err := a.fs.GetAttr(ctx, ino)
 			if err != nil {
 				d.Close()
-				return err
+				return stale(err)
 			}
 			out.OpenFlags |= fuse.FOPEN_CACHE_DIR
 			if a.lists.open(in.NodeId, attr.Mtime) {
 				out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 			}
 		}
-		out.Fh = a.dirs.add(d)
+		out.Fh = a.dirs.add(&openDir{directory: d})
 		return nil
 	})
 }
@@ -39,6 +40,8 @@ func (a *adapter) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.Dir
 }
 
 func (a *adapter) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	dir := a.ino(in.NodeId)
+	t := a.since(in)
 	return a.list("readdirplus", cancel, in, out, true, func(e fs.DirEntry) bool {
 		entry := out.AddDirLookupEntry(a.dirent(&e))
 		if entry == nil {
@@ -47,10 +50,31 @@ func (a *adapter) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse
 		// Without attributes the entry's node stays 0, and the kernel asks when it wants to know more. It wants
 		// no attributes with "." and "..".
 		if e.Attr != nil && e.Name != "." && e.Name != ".." {
-			a.fillEntry(&fs.Inode{Ino: e.Ino, Attr: *e.Attr}, entry)
+			a.fillEntry(t, dir, e.Name, &fs.Inode{Ino: e.Ino, Attr: *e.Attr}, false, entry)
 		}
 		return true
 	})
+}
+
+// openDir is an open directory. What it gives may have been read since it was begun.
+type openDir struct {
+	directory
+	mu    sync.Mutex // guards begun
+	begun ticket
+}
+
+// since gives the ticket that holds for what a request for entries is answered with.
+func (a *adapter) since(in *fuse.ReadIn) ticket {
+	d, ok := a.dirs.get(in.Fh)
+	if !ok {
+		return ticket{}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if in.Offset == 0 {
+		d.begun = a.leases.ticket()
+	}
+	return d.begun
 }
 
 // list reads on in a directory and adds entries until one does not fit.

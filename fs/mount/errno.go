@@ -27,3 +27,13 @@ func errno(err error) (no syscall.Errno, logged bool) {
 	}
 	return syscall.EIO, true // deadlines, corrupt records, failures of the database and the object store
 }
+
+// stale makes of "there is no such inode", where the kernel has named an inode and no name, the answer to which it looks
+// the path up once more: the name may lead to another inode by now, here or by the hand of another mount. The caller
+// gets what that finds.
+func stale(err error) error {
+	if errors.Is(err, posix.ENOENT) {
+		return posix.ESTALE
+	}
+	return err
+}

@@ -49,12 +49,15 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 				who.Groups = a.groups(&in.InHeader)
 			}
 		}
+		if err := a.leases.newest(ctx, ino, in.Pid); err != nil {
+			return err
+		}
 		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
 		if err == nil {
 			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -71,11 +74,12 @@ func (a *adapter) found(node uint64, h handle) {
 }
 
 func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(in.NodeId)
 	return a.do("create", cancel, &in.InHeader, func(ctx context.Context) error {
 		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
-		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), a.ino(in.NodeId), name, n, a.openFlags(in.Flags))
+		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), dir, name, n, a.openFlags(in.Flags))
 		if err == nil {
-			a.fillEntry(&file, &out.EntryOut)
+			a.fillEntry(t, dir, name, &file, true, &out.EntryOut)
 			a.opened(h, in.Flags, false, &out.OpenOut)
 		}
 		return err
@@ -89,7 +93,7 @@ func (a *adapter) withFile(op string, cancel <-chan struct{}, node, fh uint64, f
 		if !ok {
 			return posix.EBADF
 		}
-		return fn(ctx, h)
+		return stale(fn(ctx, h))
 	})
 }
 
@@ -107,11 +111,25 @@ func (a *adapter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fus
 
 func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (written uint32, st fuse.Status) {
 	st = a.withFile("write", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
-		n, err := h.Write(ctx, in.Offset, data)
+		var n int
+		var err error
+		if w, ok := h.(interface {
+			WriteAs(ctx context.Context, off uint64, src []byte, atEnd bool) (int, error)
+		}); ok {
+			n, err = w.WriteAs(ctx, in.Offset, data, a.appends(in))
+		} else {
+			n, err = h.Write(ctx, in.Offset, data)
+		}
 		written = uint32(n)
 		return err
 	})
 	return written, st
+}
+
+// appends says whether a write goes to the end of the file. The flags of the request are those that the descriptor has
+// now. What comes out of the page cache, of a mapping for example, goes to its place.
+func (a *adapter) appends(in *fuse.WriteIn) bool {
+	return in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 && !a.opt.WritebackCache
 }
 
 func (a *adapter) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {

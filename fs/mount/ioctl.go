@@ -39,7 +39,11 @@ func (a *adapter) Ioctl(cancel <-chan struct{}, in *fuse.IoctlIn, inbuf []byte, 
 			if len(inbuf) < 4 {
 				return posix.EINVAL
 			}
-			return a.fs.SetFlags(ctx, a.who(&in.InHeader), ino, binary.NativeEndian.Uint32(inbuf))
+			err := a.fs.SetFlags(ctx, a.who(&in.InHeader), ino, binary.NativeEndian.Uint32(inbuf))
+			if err == nil {
+				a.forgetAttr(in.NodeId) // the kernel does not know what it has passed on
+			}
+			return err
 		}
 		if len(outbuf) < 4 {
 			return posix.EINVAL

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"jfs/fs"
 	"jfs/internal/posix"
@@ -12,13 +13,19 @@ import (
 )
 
 func (a *adapter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(h.NodeId)
 	st := a.do("lookup", cancel, h, func(ctx context.Context) error {
-		in, err := a.fs.Lookup(ctx, a.who(h), a.ino(h.NodeId), name)
+		if err := a.leases.settle(ctx); err != nil {
+			return err
+		}
+		in, err := a.fs.Lookup(ctx, a.who(h), dir, name)
 		if err == nil {
-			a.fillEntry(&in, out)
+			a.fillEntry(t, dir, name, &in, false, out)
 		}
 		return err
 	})
+	// There is no lease for what is not there: who is told by another that a file is there now, and opens it, may be
+	// quicker than the news.
 	if st == fuse.ENOENT && a.opt.NegativeTimeout > 0 {
 		// Node 0 says "no such name" as ENOENT does, but with a time for which that holds.
 		*out = fuse.EntryOut{}
@@ -29,13 +36,14 @@ func (a *adapter) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, 
 }
 
 func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	t := a.leases.ticket()
 	return a.do("getattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		attr, err := a.fs.GetAttr(ctx, ino)
 		if err == nil {
-			a.fillAttr(ino, &attr, out)
+			a.fillAttr(t, ino, &attr, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -62,18 +70,21 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			return nil
 		}
 		if err == nil {
-			a.fillAttr(ino, &attr, out)
+			// Without a lease: the kernel takes the attributes from the answer even if it was told meanwhile that they
+			// have changed.
+			a.fillAttr(ticket{}, ino, &attr, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
 // mknod makes an inode of any type.
 func (a *adapter) mknod(op string, cancel <-chan struct{}, h *fuse.InHeader, name string, n meta.New, out *fuse.EntryOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(h.NodeId)
 	return a.do(op, cancel, h, func(ctx context.Context) error {
-		in, err := a.fs.Mknod(ctx, a.who(h), a.ino(h.NodeId), name, n)
+		in, err := a.fs.Mknod(ctx, a.who(h), dir, name, n)
 		if err == nil {
-			a.fillEntry(&in, out)
+			a.fillEntry(t, dir, name, &in, true, out)
 		}
 		return err
 	})
@@ -104,17 +115,18 @@ func (a *adapter) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (target []b
 	st = a.do("readlink", cancel, h, func(ctx context.Context) error {
 		s, err := a.fs.Readlink(ctx, a.ino(h.NodeId))
 		target = []byte(s)
-		return err
+		return stale(err)
 	})
 	return target, st
 }
 
 func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
+	t, dir := a.leases.ticket(), a.ino(in.NodeId)
 	return a.do("link", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.Oldnodeid)
-		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, a.ino(in.NodeId), name)
+		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, dir, name)
 		if err == nil {
-			a.fillEntry(&fs.Inode{Ino: ino, Attr: attr}, out)
+			a.fillEntry(t, dir, name, &fs.Inode{Ino: ino, Attr: attr}, true, out)
 		}
 		return err
 	})
@@ -122,14 +134,24 @@ func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out
 
 func (a *adapter) Unlink(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
 	return a.do("unlink", cancel, h, func(ctx context.Context) error {
-		return a.fs.Unlink(ctx, a.who(h), a.ino(h.NodeId), name)
+		return a.removed(h, name, a.fs.Unlink(ctx, a.who(h), a.ino(h.NodeId), name))
 	})
 }
 
 func (a *adapter) Rmdir(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
 	return a.do("rmdir", cancel, h, func(ctx context.Context) error {
-		return a.fs.Rmdir(ctx, a.who(h), a.ino(h.NodeId), name)
+		return a.removed(h, name, a.fs.Rmdir(ctx, a.who(h), a.ino(h.NodeId), name))
 	})
+}
+
+// removed notes that the kernel, who asked for it, knows that a name is gone.
+func (a *adapter) removed(h *fuse.InHeader, name string, err error) error {
+	if err == nil && a.leases != nil {
+		a.leases.mu.Lock()
+		defer a.leases.mu.Unlock()
+		a.leases.drop(a.ino(h.NodeId), name)
+	}
+	return err
 }
 
 // opRename is the number of the request that has no flags; RENAME2 has them.
@@ -143,7 +165,11 @@ func (a *adapter) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, new
 	return a.do("rename", cancel, &in.InHeader, func(ctx context.Context) error {
 		from := meta.Name{Dir: a.ino(in.NodeId), Name: oldName}
 		to := meta.Name{Dir: a.ino(in.Newdir), Name: newName}
-		return a.fs.Rename(ctx, a.who(&in.InHeader), from, to, flags)
+		err := a.fs.Rename(ctx, a.who(&in.InHeader), from, to, flags)
+		if err == nil {
+			a.leases.renamed(from, to, flags&unix.RENAME_EXCHANGE != 0)
+		}
+		return err
 	})
 }
 
@@ -152,7 +178,7 @@ func (a *adapter) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status 
 		return fuse.OK // the kernel has checked
 	}
 	return a.do("access", cancel, &in.InHeader, func(ctx context.Context) error {
-		return a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7))
+		return stale(a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7)))
 	})
 }
 

@@ -31,6 +31,12 @@ type Options struct {
 	DirEntryTimeout time.Duration // names of directories
 	NegativeTimeout time.Duration // names that do not exist; 0 means not at all
 
+	// How long the kernel keeps what is watched, because the database tells of changes that others make. The kernel
+	// is told of them then. 0, or less than the timeout above, means the timeout.
+	AttrLease     time.Duration
+	EntryLease    time.Duration
+	DirEntryLease time.Duration
+
 	MaxIO         int // largest read or write request in bytes; 0 means 1 MiB, the most that Linux takes by default
 	MaxBackground int // requests of reading ahead and asynchronous I/O under way; 0 means 128
 	// ReadAhead is how far the kernel reads ahead of a sequential reader, in bytes; 0 means 1 MiB, negative leaves

@@ -201,13 +201,28 @@ func (s *Server) Serve() {
 	}
 	s.a.reqs.start()
 	stop := s.watch()
+	quiet := s.notify()
 	close(s.started)
 	s.raw.Serve()
 	stop()
+	quiet()
 	s.a.reqs.detach()
 	s.a.releaseAll()
 	s.a.reqs.close()
 	close(s.done)
+}
+
+// notify begins to tell the kernel of the changes of others. stop ends that.
+func (s *Server) notify() (stop func()) {
+	if s.a.leases == nil {
+		return func() {}
+	}
+	o := &s.a.opt
+	longest := max(o.AttrLease, o.EntryLease, o.DirEntryLease)
+	n := startNotifier(s.a.leases, s.log, longest,
+		func(ino meta.Ino) fuse.Status { return s.raw.InodeNotify(s.a.node(ino), -1, 0) },
+		func(dir meta.Ino, name string) fuse.Status { return s.raw.EntryNotify(s.a.node(dir), name) })
+	return n.close
 }
 
 // Wait waits until Serve has ended.

@@ -12,12 +12,15 @@ import (
 	"jfs/meta/redis"
 	"jfs/meta/sql"
 	"jfs/meta/tkv"
+	"jfs/meta/tkv/badger"
+	"jfs/meta/tkv/etcd"
 	"jfs/meta/tkv/mem"
 )
 
 // TestHistory: one random history has the same answers and leaves the same tree on every engine.
 func TestHistory(t *testing.T) {
-	server := testenv.StartRedis(t)
+	server, etcds := testenv.StartRedis(t), testenv.StartEtcd(t)
+	postgres, mariadb := testenv.StartPostgres(t), testenv.StartMariaDB(t)
 	const steps = 600
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -29,6 +32,21 @@ func TestHistory(t *testing.T) {
 				func() (meta.Engine, error) {
 					return sql.Open(t.Context(), "sqlite3://"+filepath.Join(t.TempDir(), "meta.db"), sql.Options{})
 				},
+				func() (meta.Engine, error) {
+					return opened(etcd.Open(t.Context(), fmt.Sprintf("etcd://%s/%d", etcds.Addr, seed), etcd.Options{}))
+				},
+				func() (meta.Engine, error) {
+					return opened(badger.Open(t.Context(), "badger://"+t.TempDir(), badger.Options{}))
+				},
+			}
+			if seed < 2 { // these take their time
+				prefix := fmt.Sprint("?table_prefix=Seed", seed)
+				for _, url := range []string{
+					fmt.Sprintf("postgres://%s@%s/%s", testenv.SQLUser, postgres.Addr, testenv.SQLUser),
+					fmt.Sprintf("mysql://%s@(%s)/%s", testenv.SQLUser, mariadb.Addr, testenv.SQLUser),
+				} {
+					engines = append(engines, func() (meta.Engine, error) { return sql.OpenServer(t.Context(), url+prefix, sql.Options{}) })
+				}
 			}
 			var first, firstName string
 			for _, open := range engines {
@@ -52,6 +70,9 @@ func TestHistory(t *testing.T) {
 		})
 	}
 }
+
+// opened makes an engine one of any kind.
+func opened[E meta.Engine](e E, err error) (meta.Engine, error) { return e, err }
 
 // difference shows the first line in which two texts differ.
 func difference(a, b string) string {

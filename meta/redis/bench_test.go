@@ -24,9 +24,15 @@ func lookUp(e *Engine, n meta.Name) error {
 	})
 }
 
-// BenchmarkEngine measures the usual trips; run with -cpu 1,8 for the number of goroutines.
+// BenchmarkEngine measures the usual operations, on a server that tells of changes and on one that does not; run with
+// -cpu 1,8 for the number of goroutines.
 func BenchmarkEngine(b *testing.B) {
-	e := open(b, start(b).empty(), Options{})
+	b.Run("told", func(b *testing.B) { benchmarkEngine(b, Options{}) })
+	b.Run("untold", func(b *testing.B) { benchmarkEngine(b, Options{NoTracking: true}) })
+}
+
+func benchmarkEngine(b *testing.B, o Options) {
+	e := open(b, start(b).empty(), o)
 	withDir(b, e, 1)
 	name := meta.Name{Dir: 1, Name: "known"}
 	update(b, e, createWant(1, name.Name), func(tx meta.Tx) error { return create(tx, 1, name.Name, 2) })
@@ -81,16 +87,30 @@ func BenchmarkConnections(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	build := newScript("return redis.call('GET', KEYS[1])").byText
+	words := newScript("return redis.call('GET', KEYS[1])").byText([]string{"k"}, nil)
+	build := func(b rueidis.Builder) rueidis.Completed { return b.Arbitrary(words...).Build() }
 	for _, goroutines := range []int{1, 2, 8, 32} {
-		for _, mode := range []string{"engine", "auto", "always", "pool"} {
+		for _, mode := range []string{"engine", "link", "auto", "always", "pool"} {
 			b.Run(fmt.Sprintf("%s/goroutines=%d", mode, goroutines), func(b *testing.B) {
 				if mode == "engine" {
-					c := open(b, url, Options{}).client
+					c := open(b, url, Options{NoTracking: true}).client
 					inParallel(b, goroutines, func() error {
-						_, err := c.query1(context.Background(), func(b rueidis.Builder) rueidis.Completed {
-							return build(b, []string{"k"}, nil)
-						})
+						_, err := c.query1(context.Background(), build)
+						return err
+					})
+					return
+				}
+				if mode == "link" {
+					conn, err := t.dial(context.Background(), Options{}.withDefaults(), newSocket)
+					if err != nil {
+						b.Fatal(err)
+					}
+					l := newLink(conn, func(reply) {})
+					defer l.close()
+					inParallel(b, goroutines, func() error {
+						ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+						defer cancel()
+						_, err := l.do(ctx, nil, words)
 						return err
 					})
 					return
@@ -106,7 +126,7 @@ func BenchmarkConnections(b *testing.B) {
 				inParallel(b, goroutines, func() error {
 					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 					defer cancel()
-					return c.Do(ctx, build(c.B(), []string{"k"}, nil)).NonRedisError()
+					return c.Do(ctx, build(c.B())).NonRedisError()
 				})
 			})
 		}

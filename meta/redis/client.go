@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"jfs/meta"
 )
 
 // cancelGrace is how long a change that is under way is waited for after its context was cancelled. A server
@@ -42,7 +40,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 		if !opened.Load() {
 			own = ctx
 		}
-		return t.dial(own, o, func(net.Conn) {})
+		return t.dial(own, o, asItIs)
 	}
 	c, err := newClient(t, shared)
 	if err != nil {
@@ -54,7 +52,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 	own.Dialer.KeepAlive = -1  // no PING of the client's own, which would need its goroutines
 	own.ConnWriteTimeout *= 2  // each trip has a deadline that is earlier
 	own.DialCtxFn = func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
-		return d.dial(func(ctx context.Context, made func(net.Conn)) (net.Conn, error) { return t.dial(ctx, o, made) })
+		return d.dial(func(ctx context.Context, made madeFunc) (net.Conn, error) { return t.dial(ctx, o, made) })
 	}
 	if d.client, err = newClient(t, own); err != nil {
 		c.Close()
@@ -99,16 +97,22 @@ func (t target) options(o Options) rueidis.ClientOption {
 	}
 }
 
-// dialFunc makes a connection and shows the socket before anything is sent.
-type dialFunc func(ctx context.Context, made func(net.Conn)) (net.Conn, error)
+// dialFunc makes a connection. What made gives for the socket is used in its place, and gets anything that is sent.
+type dialFunc func(ctx context.Context, made madeFunc) (net.Conn, error)
 
-func (t target) dial(ctx context.Context, o Options, made func(net.Conn)) (net.Conn, error) {
+type madeFunc func(net.Conn) (net.Conn, error)
+
+func asItIs(c net.Conn) (net.Conn, error) { return c, nil }
+
+func (t target) dial(ctx context.Context, o Options, made madeFunc) (net.Conn, error) {
 	d := net.Dialer{Timeout: o.DialTimeout, KeepAlive: idleTest}
 	c, err := d.DialContext(ctx, t.network, t.addr)
 	if err != nil {
 		return nil, err
 	}
-	made(c)
+	if c, err = made(c); err != nil {
+		return nil, err
+	}
 	if t.tls == nil {
 		return c, nil
 	}
@@ -173,6 +177,13 @@ func (c *client) query1(ctx context.Context, build func(rueidis.Builder) rueidis
 
 // trip sends commands once.
 func (c *client) trip(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
+	if err := ctx.Err(); err != nil { // it would be noticed later, when the server may have the commands
+		out := make([]rueidis.RedisResult, len(cmds))
+		for i := range out {
+			out[i] = rueidis.NewErrorResult(err)
+		}
+		return out
+	}
 	if c.onTrip != nil {
 		c.onTrip(len(cmds))
 	}
@@ -195,28 +206,6 @@ func firstError(out []rueidis.RedisResult) error {
 		}
 	}
 	return nil
-}
-
-// change sends a script that writes, once. An error that wraps meta.ErrUnknown means that nobody knows
-// whether it ran; after any other error it has not.
-func (c *client) change(ctx context.Context, s *script, keys, args []string) (rueidis.RedisResult, error) {
-	if err := ctx.Err(); err != nil {
-		return rueidis.RedisResult{}, err
-	}
-	ctx, cancel := c.underWay(ctx)
-	defer cancel()
-	out := c.trip(ctx, s.bySum(c.B(), keys, args))[0]
-	if code(out.Error()) == "NOSCRIPT" {
-		out = c.trip(ctx, s.byText(c.B(), keys, args))[0]
-	}
-	err := out.Error()
-	if err == nil || rueidis.IsRedisNil(err) {
-		return out, nil
-	}
-	if code(err) == "" && !unsent(err) {
-		err = fmt.Errorf("%w: %w", meta.ErrUnknown, err)
-	}
-	return out, err
 }
 
 // underWay gives a context that outlives a cancelled one by cancelGrace.

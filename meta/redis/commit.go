@@ -3,7 +3,6 @@ package redis
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
 
@@ -28,30 +27,26 @@ func (t *tx) commit() (outcome, error) {
 		return final, nil // nothing to do, and what was read was of one moment
 	}
 	args = append(append(args, t.require...), t.writes...)
-	out, err := t.e.client.change(t.ctx, t.e.committer, t.keys, args)
+	args = t.watchAgain(args)
+	answer, err := t.e.change(t.ctx, t.tell, t.e.committer, t.keys, args)
 	if err != nil {
 		t.forget()
 		return failed, commitError(err)
 	}
-	answer, err := out.ToArray()
-	if err != nil || len(answer) == 0 {
-		return final, fmt.Errorf("commit: unexpected answer: %w", err)
+	if answer.kind != replyList || len(answer.list) == 0 || answer.list[0].kind != replyInt {
+		return final, fmt.Errorf("commit: %w", answer.wrong())
 	}
-	n, err := answer[0].AsInt64()
-	if err != nil {
-		return final, fmt.Errorf("commit: unexpected answer: %w", err)
-	}
-	switch n {
+	switch n := answer.list[0].n; n {
 	case answerChanged:
 		t.forget()
 		return changed, nil
 	case answerNotEmpty: // the checks before it have passed
 		return final, posix.ENOTEMPTY
 	case answerDone:
-		t.tell(answer[1:])
 		return final, nil
+	default:
+		return final, fmt.Errorf("commit: unexpected answer %d", n)
 	}
-	return final, fmt.Errorf("commit: unexpected answer %d", n)
 }
 
 func commitError(err error) error {
@@ -96,59 +91,6 @@ func (t *tx) check(args []string, r *read) []string {
 		return append(args, "~", key, r.raw[:meta.AttrTimes], r.raw[meta.AttrParent:])
 	}
 	return append(args, "=", key, r.raw)
-}
-
-// tell gives the hints what is stored now.
-func (t *tx) tell(touched []rueidis.RedisMessage) {
-	h := t.e.hints
-	for _, f := range t.effects {
-		if f.kind == 'e' {
-			h.setEntry(meta.Name{Dir: f.ino, Name: f.name}, f.raw)
-			continue
-		}
-		if f.kind == 't' && len(touched) > 0 {
-			f.raw, _ = value(&touched[0])
-			touched = touched[1:]
-		}
-		if f.raw == "" {
-			h.dropAttr(f.ino)
-		} else {
-			h.setAttr(f.ino, f.raw)
-		}
-	}
-}
-
-// forget drops the hints that this transaction has read or would have changed.
-func (t *tx) forget() {
-	h := t.e.hints
-	for _, f := range t.effects {
-		if f.kind == 'e' {
-			h.dropEntry(meta.Name{Dir: f.ino, Name: f.name})
-		} else {
-			h.dropAttr(f.ino)
-		}
-	}
-	for _, r := range t.order {
-		switch r.kind {
-		case kindString:
-			if ino, ok := numberAfter(r.key, t.e.keys.global("i")); ok {
-				h.dropAttr(meta.Ino(ino))
-			}
-		case kindField:
-			if dir, ok := numberAfter(r.key, t.e.keys.global("d")); ok {
-				h.dropEntry(meta.Name{Dir: meta.Ino(dir), Name: r.field})
-			}
-		}
-	}
-}
-
-func numberAfter(key, prefix string) (uint64, bool) {
-	rest, ok := strings.CutPrefix(key, prefix)
-	if !ok {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(rest, 10, 64)
-	return n, err == nil
 }
 
 // releaseLocks adds the removal of all locks of the dropped sessions to the writes. The session is over, so

@@ -2,7 +2,7 @@
 -- Each item of ARGV is a letter, the number of its key in KEYS, and operands. In the result the first
 -- element is 0 when all is done, 1 when a record is no longer as it was read, 2 when a directory has to be
 -- empty and is not; in the last two cases nothing is written. After 0 follow the attributes of the touched
--- directories.
+-- directories, and the sizes that were asked for.
 --
 -- Layout of an attribute, first byte 1: ... 24 mtime 8+4, 36 ctime 8+4, 48 nlink 4, ... 64 parent and rest;
 -- a permission depends on [1,11] and [64,end].
@@ -111,6 +111,8 @@ while ARGV[i] do
     if v then
       redis.call('SET', key, v)
     end
+  elseif op == 'n' then -- how many fields the hash has
+    out[#out + 1] = redis.call('HLEN', key)
   elseif op == 'u' then -- remove the fields with this prefix
     for _, f in ipairs(redis.call('HKEYS', key)) do
       if f:sub(1, #ARGV[i]) == ARGV[i] then

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -94,36 +95,54 @@ func (d *direct) cut() {
 // dial makes a connection for the client under the context of the caller.
 func (d *direct) dial(dial dialFunc) (net.Conn, error) {
 	ctx := d.user
-	return dial(ctx, func(c net.Conn) {
+	return dial(ctx, func(c net.Conn) (net.Conn, error) {
 		d.conn.Store(&c)
 		if ctx.Err() != nil { // it was cut before there was anything to cut
 			c.Close()
 		}
+		return c, nil
 	})
 }
 
 // ended says whether the other side has closed the connection, or the network has given it up. One that the
 // client itself has closed does not count.
-func ended(c net.Conn) bool {
+func ended(c net.Conn) bool { return pollable(c) == endOfConnection }
+
+// readable says what a read of a connection would meet.
+type readable uint8
+
+const (
+	nothingToRead readable = iota
+	somethingToRead
+	endOfConnection
+)
+
+// pollable looks at the socket, under TLS that below it.
+func pollable(c net.Conn) readable {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return false
+		return nothingToRead
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return nothingToRead
 	}
-	end := false
+	found := nothingToRead
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		switch err {
-		case nil:
-			end = n == 0
-		case unix.EAGAIN, unix.EINTR:
-		default:
-			end = true
+		switch {
+		case err == nil && n > 0:
+			found = somethingToRead
+		case err != unix.EAGAIN && err != unix.EINTR:
+			found = endOfConnection
 		}
 	})
-	return err == nil && end
+	if err != nil {
+		return nothingToRead
+	}
+	return found
 }

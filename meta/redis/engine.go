@@ -24,8 +24,13 @@ type Options struct {
 	// Hints is how many attributes, and how many entries, are remembered to save reads; 0 means 65536 of
 	// each (about 20 MiB), less than 0 none.
 	Hints int
+	// NoTracking leaves out the connection on which a server of version 6 or newer tells of changes. Without it
+	// nothing is read from memory alone.
+	NoTracking bool
 	// OnTrip is called before every round trip with the number of its commands; nil: not called.
 	OnTrip func(commands int)
+
+	lookEvery time.Duration // see lookEvery; tests want less
 }
 
 const (
@@ -44,6 +49,9 @@ func (o Options) withDefaults() Options {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
+	if o.lookEvery == 0 {
+		o.lookEvery = lookEvery
+	}
 	if o.Hints == 0 {
 		o.Hints = defaultHints
 	}
@@ -59,14 +67,18 @@ var (
 type Engine struct {
 	client    *client
 	keys      keys
-	hints     *hints
+	memory    *memory
+	tracker   *tracker // nil: the server does not tell of changes
 	loader    *script
 	committer *script
 	pause     func(ctx context.Context, attempt int) error // between attempts; replaced by tests that need all of them
 	closed    atomic.Bool
 }
 
-var _ meta.Engine = (*Engine)(nil)
+var (
+	_ meta.Engine   = (*Engine)(nil)
+	_ meta.Coherent = (*Engine)(nil)
+)
 
 // Open connects to the server that the URL names: redis[s]://[user:password@]host[:port]/db or
 // unix:///path/to/socket?db=N, with the parameters tls-cert-file, tls-key-file, tls-ca-cert-file and
@@ -81,12 +93,41 @@ func Open(ctx context.Context, url string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{client: c, pause: pause, hints: newHints(max(o.Hints, 0)), loader: newScript(loadText), committer: newScript(commitText)}
+	e := &Engine{client: c, pause: pause, memory: newMemory(o.Hints), loader: newScript(loadText), committer: newScript(commitText)}
 	if err := e.inspect(ctx, o.Logger); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect to redis at %s: %w", t.addr, err)
 	}
+	if o.NoTracking || o.Hints < 0 {
+		return e, nil
+	}
+	e.tracker, err = newTracker(ctx, t, o, e.memory, e.keys)
+	switch {
+	case errors.Is(err, errNoTracking):
+		o.Logger.Info("redis does not tell of other clients' changes, so metadata is not remembered for long", "err", err)
+	case err != nil:
+		c.Close()
+		return nil, fmt.Errorf("connect to redis at %s: %w", t.addr, err)
+	}
 	return e, nil
+}
+
+// OnChange sets who is told of changes.
+func (e *Engine) OnChange(fn func(meta.Notice)) {
+	if e.tracker != nil {
+		e.tracker.onChange(fn)
+	}
+}
+
+// Coherent says whether the server tells of changes now.
+func (e *Engine) Coherent() bool { return e.memory.live() != 0 }
+
+// Settle waits for what is under way on the connection on which changes are told.
+func (e *Engine) Settle(ctx context.Context) error {
+	if l := e.tracker.get(); l != nil {
+		return l.settle(ctx)
+	}
+	return ctx.Err()
 }
 
 // Name gives "redis".
@@ -98,17 +139,30 @@ func (e *Engine) Init(ctx context.Context) error { return ctx.Err() }
 // Close ends the connections.
 func (e *Engine) Close() error {
 	if !e.closed.Swap(true) {
+		if e.tracker != nil {
+			e.tracker.close()
+		}
 		e.client.Close()
 	}
 	return nil
 }
 
-// View gives fn the records of want as they are at one moment; others that it reads are of later moments.
+// View gives fn the records of want as they are at one moment; others that it reads are of later moments. While the
+// server tells of changes, the moment may be that of the last news that have arrived here.
 func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
 	if e.closed.Load() {
 		return errClosed
 	}
-	t := e.newTx(ctx, false)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t := e.newTx(ctx, trustLive)
+	if l := e.tracker.get(); l != nil && !l.catchUp(ctx) {
+		t.trust = trustNothing
+		if l.reason() != nil {
+			e.tracker.lost(l)
+		}
+	}
 	if err := t.prepare(want); err != nil {
 		return err
 	}
@@ -122,9 +176,9 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 	if e.closed.Load() {
 		return errClosed
 	}
-	useHints := e.hints.limit > 0
+	trusted := trustHints
 	for attempt := 1; ; attempt++ {
-		t := e.newTx(ctx, useHints)
+		t := e.newTx(ctx, trusted)
 		out, err := t.run(want, fn)
 		switch {
 		case out == final || out == failed && !passes(err, attempt, false):
@@ -132,7 +186,7 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 		case out == changed && attempt >= maxAttempts:
 			return errGivenUp
 		}
-		useHints = false
+		trusted = trustNothing
 		if t.hinted && out != failed { // nobody need be in the way: the memory was wrong
 			continue
 		}

@@ -70,7 +70,9 @@ func TestRoundTrips(t *testing.T) {
 	var count trips
 	url := start(t).empty()
 	withDir(t, open(t, url, Options{}), 1)
-	e := open(t, url, count.options())
+	o := count.options()
+	o.NoTracking = true
+	e := open(t, url, o)
 	creation := func(name string, ino meta.Ino) func() {
 		return func() {
 			update(t, e, createWant(1, name), func(tx meta.Tx) error { return create(tx, 1, name, ino) })

@@ -32,7 +32,7 @@ func (e *Engine) Erase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := e.newTx(ctx, false)
+	t := e.newTx(ctx, trustNothing)
 	for cursor := ""; ; {
 		names, next, err := t.scanKeys("*", cursor, eraseCount, mine.MatchString)
 		if err != nil {

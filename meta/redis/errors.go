@@ -22,6 +22,10 @@ const maxReconnects = 10
 // code is the first word of an error reply, which is how Redis names its errors, "ERR" for one without a name,
 // and "" for an error that is no reply. rueidis cuts off the word ERR itself.
 func code(err error) string {
+	var own serverError
+	if errors.As(err, &own) {
+		return firstWord(string(own))
+	}
 	var re *rueidis.RedisError
 	if !errors.As(err, &re) || re.IsNil() {
 		return ""
@@ -53,8 +57,11 @@ func refused(err error) bool {
 	return false
 }
 
-// unsent says that no connection could be made, so that the server has seen nothing.
+// unsent says that the server has seen nothing, mostly because no connection could be made.
 func unsent(err error) bool {
+	if errors.Is(err, errUnsent) {
+		return true
+	}
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }

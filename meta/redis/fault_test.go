@@ -17,13 +17,20 @@ import (
 	"jfs/meta"
 )
 
-// bothWays runs a test over the direct connection and over the shared ones.
-func bothWays(t *testing.T, test func(t *testing.T, open func(url string, o Options) *Engine)) {
+// eachWay runs a test over the direct connection, over the shared ones, and over the link.
+func eachWay(t *testing.T, test func(t *testing.T, open func(url string, o Options) *Engine)) {
 	t.Run("direct", func(t *testing.T) {
+		test(t, func(url string, o Options) *Engine {
+			o.NoTracking = true
+			return open(t, url, o)
+		})
+	})
+	t.Run("link", func(t *testing.T) {
 		test(t, func(url string, o Options) *Engine { return open(t, url, o) })
 	})
 	t.Run("shared", func(t *testing.T) {
 		test(t, func(url string, o Options) *Engine {
+			o.NoTracking = true
 			e := open(t, url, o)
 			e.client.direct.mu.Lock() // somebody else has it
 			return e
@@ -88,7 +95,7 @@ func (p *proxy) answers(c, s net.Conn) {
 
 func (p *proxy) url() string { return fmt.Sprintf("redis://%s/0", p.Addr()) }
 
-func TestLostAnswer(t *testing.T) { bothWays(t, testLostAnswer) }
+func TestLostAnswer(t *testing.T) { eachWay(t, testLostAnswer) }
 
 func testLostAnswer(t *testing.T, open func(string, Options) *Engine) {
 	s := start(t)
@@ -128,7 +135,7 @@ func testLostAnswer(t *testing.T, open func(string, Options) *Engine) {
 	}
 }
 
-func TestSilentServer(t *testing.T) { bothWays(t, testSilentServer) }
+func TestSilentServer(t *testing.T) { eachWay(t, testSilentServer) }
 
 func testSilentServer(t *testing.T, open func(string, Options) *Engine) {
 	s := start(t)
@@ -164,7 +171,7 @@ func testSilentServer(t *testing.T, open func(string, Options) *Engine) {
 }
 
 // TestCancelledCommit cancels a commit that the server then answers.
-func TestCancelledCommit(t *testing.T) { bothWays(t, testCancelledCommit) }
+func TestCancelledCommit(t *testing.T) { eachWay(t, testCancelledCommit) }
 
 func testCancelledCommit(t *testing.T, open func(string, Options) *Engine) {
 	e := open(start(t).empty(), Options{})
@@ -182,7 +189,7 @@ func testCancelledCommit(t *testing.T, open func(string, Options) *Engine) {
 	}
 }
 
-func TestServerRestart(t *testing.T) { bothWays(t, testServerRestart) }
+func TestServerRestart(t *testing.T) { eachWay(t, testServerRestart) }
 
 func testServerRestart(t *testing.T, open func(string, Options) *Engine) {
 	s := testenv.StartRedis(t)
@@ -195,6 +202,9 @@ func testServerRestart(t *testing.T, open func(string, Options) *Engine) {
 	}
 	s.Kill()
 	e.pause = func(context.Context, int) error { return nil }
+	if l := e.tracker.get(); l != nil {
+		<-l.dead
+	}
 	err := set(2)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("commit without a server: %v", err)
@@ -222,7 +232,7 @@ func testServerRestart(t *testing.T, open func(string, Options) *Engine) {
 	}
 }
 
-func TestUnknownScripts(t *testing.T) { bothWays(t, testUnknownScripts) }
+func TestUnknownScripts(t *testing.T) { eachWay(t, testUnknownScripts) }
 
 func testUnknownScripts(t *testing.T, open func(string, Options) *Engine) {
 	var count trips
@@ -230,6 +240,7 @@ func testUnknownScripts(t *testing.T, open func(string, Options) *Engine) {
 	e := open(s.empty(), count.options())
 	withDir(t, e, 1)
 	raw(t, e, "SCRIPT", "FLUSH")
+	e.memory.forget()
 	n := count.during(func() {
 		view(t, e, meta.Want{Attrs: []meta.Ino{1}, Nodes: []meta.Name{{Dir: 1, Name: "a"}}}, func(r meta.Reader) error { return nil })
 	})

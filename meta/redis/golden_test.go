@@ -177,6 +177,7 @@ func TestTrashInodes(t *testing.T) {
 			tx.SetEntry(7, "n", meta.Entry{Type: meta.TypeFile, Ino: ino})
 			return nil
 		})
+		e.memory.forget()
 		n := count.during(func() {
 			view(t, e, meta.Want{Nodes: []meta.Name{{Dir: 7, Name: "n"}}}, func(r meta.Reader) error {
 				got, ok, err := r.Attr(ino)

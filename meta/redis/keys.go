@@ -2,6 +2,7 @@ package redis
 
 import (
 	"strconv"
+	"strings"
 
 	"jfs/meta"
 )
@@ -60,6 +61,27 @@ func (k keys) numbered(kind string, n uint64) string {
 	b = append(b, kind...)
 	b = strconv.AppendUint(b, n, 10)
 	return string(b)
+}
+
+// isAttr says which inode's attribute a key holds.
+func (k keys) isAttr(key string) (meta.Ino, bool) {
+	n, ok := numberAfter(key, k.prefix+"i")
+	return meta.Ino(n), ok
+}
+
+// isDir says which directory's entries a key holds.
+func (k keys) isDir(key string) (meta.Ino, bool) {
+	n, ok := numberAfter(key, k.prefix+"d")
+	return meta.Ino(n), ok
+}
+
+func numberAfter(key, prefix string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(key, prefix)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(rest, 10, 64)
+	return n, err == nil
 }
 
 // sequence gives the key of an allocator. Some are lower case in this engine only.

@@ -38,55 +38,106 @@ func (t *tx) Entries(dir meta.Ino, cursor string, limit int, plus bool) ([]meta.
 		}
 	}
 	key := t.e.keys.dir(dir)
-	scan, err := t.scanStep(key, at, max(limit, 1))
+	elements, next, err := t.scanDir(dir, key, at, max(limit, 1))
 	if err != nil {
 		return nil, "", t.fail(fmt.Errorf("list %s: %w", key, err))
 	}
-	page := make([]meta.Dirent, 0, len(scan.Elements)/2)
-	for i := 0; i+1 < len(scan.Elements); i += 2 {
-		name, raw := scan.Elements[i], scan.Elements[i+1]
+	page := make([]meta.Dirent, 0, len(elements)/2)
+	for i := 0; i+1 < len(elements); i += 2 {
+		name, raw := elements[i], elements[i+1]
 		e, err := meta.DecodeEntry([]byte(raw))
 		if err != nil {
 			return nil, "", fmt.Errorf("key %s, field %q: %w", key, name, err)
 		}
 		page = append(page, meta.Dirent{Name: name, Entry: e})
-		t.e.hints.setEntry(meta.Name{Dir: dir, Name: name}, raw)
 	}
 	if plus && len(page) > 0 {
 		if err := t.attrs(page); err != nil {
 			return nil, "", err
 		}
 	}
-	if scan.Cursor == 0 {
+	if next == 0 {
 		return page, "", nil
 	}
-	return page, strconv.FormatUint(scan.Cursor, 10), nil
+	return page, strconv.FormatUint(next, 10), nil
+}
+
+// scanDir makes one step of a scan of a directory, and gives names and values by turns. With the last step the
+// server also says how many entries there are, by which the memory knows whether it has them all.
+func (t *tx) scanDir(dir meta.Ino, key string, cursor uint64, count int) (elements []string, next uint64, err error) {
+	cmds := [][]string{{"HSCAN", key, strconv.FormatUint(cursor, 10), "COUNT", strconv.Itoa(count)}}
+	if t.e.tracker != nil {
+		cmds = append(cmds, []string{"HLEN", key})
+	}
+	answers, err := t.e.ask(t.ctx, func(era uint64, answers []reply) {
+		elements, next, err := scanned(&answers[0])
+		if err != nil {
+			return // which the caller meets too
+		}
+		t.e.memory.learn(era, func(l learner) {
+			for i := 0; i+1 < len(elements); i += 2 {
+				l.entry(meta.Name{Dir: dir, Name: elements[i]}, elements[i+1])
+			}
+			if next == 0 && len(answers) > 1 && answers[1].kind == replyInt {
+				l.size(dir, answers[1].n)
+			}
+		})
+	}, cmds...)
+	if err != nil {
+		return nil, 0, err
+	}
+	return scanned(&answers[0])
+}
+
+// scanned reads the answer of a scan.
+func scanned(r *reply) (elements []string, next uint64, err error) {
+	if r.kind != replyList || len(r.list) != 2 {
+		return nil, 0, r.wrong()
+	}
+	if next, err = strconv.ParseUint(r.list[0].text, 10, 64); err != nil {
+		return nil, 0, fmt.Errorf("cursor of a scan: %w", err)
+	}
+	elements, err = r.list[1].strings()
+	return elements, next, err
 }
 
 // attrs fills in the attributes of a page.
 func (t *tx) attrs(page []meta.Dirent) error {
-	keys := make([]string, len(page))
+	words := make([]string, 1, 1+len(page))
+	words[0] = "MGET"
+	inodes := make([]meta.Ino, len(page))
 	for i := range page {
-		keys[i] = t.e.keys.attr(page[i].Ino)
+		inodes[i] = page[i].Ino
+		words = append(words, t.e.keys.attr(inodes[i]))
 	}
-	raws, err := t.array(func(b rueidis.Builder) rueidis.Completed { return b.Mget().Key(keys...).Build() })
+	raws, err := t.array(func(era uint64, raws []reply) {
+		t.e.memory.learn(era, func(l learner) {
+			for i := range min(len(raws), len(inodes)) {
+				if !raws[i].wrongString() {
+					l.attr(inodes[i], raws[i].text)
+				}
+			}
+		})
+	}, words...)
+	if err == nil && len(raws) != len(page) {
+		err = errShape
+	}
 	if err != nil {
 		return t.fail(fmt.Errorf("read %d attributes: %w", len(page), err))
 	}
 	for i := range raws {
-		raw, err := value(&raws[i])
+		raw, err := raws[i].string()
 		if err != nil {
-			return t.fail(fmt.Errorf("read %s: %w", keys[i], err))
+			return t.fail(fmt.Errorf("read %s: %w", words[1+i], err))
 		}
 		if raw == "" {
 			continue
 		}
 		a, err := meta.DecodeAttr([]byte(raw))
 		if err != nil {
-			return fmt.Errorf("key %s: %w", keys[i], err)
+			return fmt.Errorf("key %s: %w", words[1+i], err)
 		}
 		page[i].Attr = &a
-		t.e.hints.setAttr(page[i].Ino, raw)
 	}
 	return nil
 }
@@ -249,13 +300,18 @@ func (t *tx) DelFiles(before int64, limit int) ([]meta.DelFile, error) {
 
 func (t *tx) Usage() (space, inodes int64, err error) {
 	k := t.e.keys
-	out, err := t.array(func(b rueidis.Builder) rueidis.Completed {
+	// Not on the link, on which the server would then tell of every change of these.
+	out, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
 		return b.Mget().Key(k.global(keyUsedSpace), k.global(keyTotalInodes)).Build()
 	})
 	if err != nil {
 		return 0, 0, t.fail(fmt.Errorf("read usage: %w", err))
 	}
-	n, err := numbers(out)
+	messages, err := out.ToArray()
+	if err != nil {
+		return 0, 0, fmt.Errorf("read usage: %w", err)
+	}
+	n, err := numbers(messages)
 	if err != nil {
 		return 0, 0, fmt.Errorf("keys %s and %s: %w", keyUsedSpace, keyTotalInodes, err)
 	}

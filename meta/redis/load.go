@@ -2,9 +2,8 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/redis/rueidis"
 
 	"jfs/meta"
 )
@@ -48,44 +47,48 @@ func requests(w meta.Want) []request {
 	return rs
 }
 
-// prepare gets the records of a want: from hints when all are remembered, else fresh and together.
+// prepare gets the records of a want: from memory when all are there, else fresh and together.
 func (t *tx) prepare(w meta.Want) error {
 	rs := requests(w)
-	if len(rs) == 0 || t.useHints && t.recall(rs) {
+	if len(rs) == 0 || t.trust != trustNothing && t.recall(rs) {
 		return nil
 	}
 	return t.load(rs)
 }
 
-// recall takes all requests from the hints, or none.
+// recall takes all requests from memory as it is at one moment, or none.
 func (t *tx) recall(rs []request) bool {
+	live := t.trust == trustLive
 	found := make([]*read, 0, len(rs)+1)
+	m := t.e.memory
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	for _, r := range rs {
-		if r.kind == 'c' {
+		switch r.kind {
+		case 'c':
 			return false
-		}
-		if r.kind == 'a' {
-			raw, ok := t.e.hints.attr(r.ino)
+		case 'a':
+			raw, ok := m.attr(r.ino, live)
 			if !ok {
 				return false
 			}
-			found = append(found, t.attrRead(r.ino, raw, true))
+			found = append(found, t.attrRead(r.ino, raw, !live))
 			continue
 		}
-		raw, ok := t.e.hints.entry(meta.Name{Dir: r.ino, Name: r.name})
+		raw, ok := m.entry(meta.Name{Dir: r.ino, Name: r.name}, live)
 		if !ok {
 			return false
 		}
-		found = append(found, t.entryRead(r.ino, r.name, raw, true))
+		found = append(found, t.entryRead(r.ino, r.name, raw, !live))
 		if r.kind == 'n' && raw != "" {
 			e, err := meta.DecodeEntry([]byte(raw))
 			if err != nil {
 				return false
 			}
-			if raw, ok = t.e.hints.attr(e.Ino); !ok {
+			if raw, ok = m.attr(e.Ino, live); !ok {
 				return false
 			}
-			found = append(found, t.attrRead(e.Ino, raw, true))
+			found = append(found, t.attrRead(e.Ino, raw, !live))
 		}
 	}
 	for _, r := range found {
@@ -96,21 +99,31 @@ func (t *tx) recall(rs []request) bool {
 
 // load gets records fresh, all in one trip and of one moment.
 func (t *tx) load(rs []request) error {
-	answers, err := t.ask(rs)
+	t.loads++
+	guessed := t.guess(rs)
+	answers, err := t.ask(rs, guessed, func(era uint64, answers []reply) {
+		t.e.memory.learn(era, func(l learner) { l.answers(rs, guessed, answers) })
+	})
 	if err != nil {
 		return t.fail(fmt.Errorf("load %d records: %w", len(rs), err))
 	}
 	i := 0
-	next := func() (m *rueidis.RedisMessage) {
+	next := func() (r *reply) {
 		if i < len(answers) {
-			m = &answers[i]
+			r = &answers[i]
+		} else {
+			r = &reply{}
 		}
 		i++
-		return m
+		return r
 	}
 	for _, r := range rs {
-		if err := t.take(r, next); err != nil {
+		ino, raw, err := t.take(r, next)
+		if err != nil {
 			return t.fail(err)
+		}
+		if raw != "" && !slices.Contains(guessed, ino) {
+			t.e.follow(ino, raw)
 		}
 	}
 	if i != len(answers) {
@@ -119,56 +132,124 @@ func (t *tx) load(rs []request) error {
 	return nil
 }
 
-// take adds one request's answers to the transaction and to the hints.
-func (t *tx) take(r request, next func() *rueidis.RedisMessage) error {
-	m := next()
-	switch r.kind {
-	case 'c':
-		raw, err := joined(m)
-		if err != nil {
-			return fmt.Errorf("load %s: %w", t.key(r), err)
+// guess gives the inodes that names are going to stand for, as far as the memory has an idea.
+func (t *tx) guess(rs []request) (inodes []meta.Ino) {
+	if t.e.tracker == nil {
+		return nil
+	}
+	m := t.e.memory
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, r := range rs {
+		if r.kind != 'n' {
+			continue
 		}
-		t.add(&read{ref: ref{kindList, t.key(r), ""}, ok: raw != "", raw: raw})
-		return nil
-	case 'a':
-		raw, err := value(m)
-		if err != nil {
-			return fmt.Errorf("load %s: %w", t.key(r), err)
+		if raw, _ := m.entry(meta.Name{Dir: r.ino, Name: r.name}, false); raw != "" {
+			if e, err := meta.DecodeEntry([]byte(raw)); err == nil {
+				inodes = append(inodes, e.Ino)
+			}
 		}
-		t.addAttr(r.ino, raw)
-		return nil
 	}
-	raw, err := value(m)
-	if err != nil {
-		return fmt.Errorf("load %s of %s: %w", r.name, t.key(r), err)
-	}
-	t.add(t.entryRead(r.ino, r.name, raw, false))
-	t.e.hints.setEntry(meta.Name{Dir: r.ino, Name: r.name}, raw)
-	if r.kind == 'e' {
-		return nil
-	}
-	attr, err := value(next())
-	if err != nil {
-		return fmt.Errorf("load inode of %s in %s: %w", r.name, t.key(r), err)
-	}
-	if e, err := meta.DecodeEntry([]byte(raw)); err == nil { // else Entry tells the reader
-		t.addAttr(e.Ino, attr)
-	}
-	return nil
+	return inodes
 }
 
-// addAttr adds a fresh attribute, which is not there when raw is "".
-func (t *tx) addAttr(ino meta.Ino, raw string) {
-	t.add(t.attrRead(ino, raw, false))
-	if raw == "" {
-		t.e.hints.dropAttr(ino)
-	} else {
-		t.e.hints.setAttr(ino, raw)
+// follow makes the server watch an attribute that a script has read under a name that it found itself: servers up to
+// version 7.0 watch only the keys that a script was called with. Should the attribute have changed in between, that
+// is told like any change.
+func (e *Engine) follow(ino meta.Ino, was string) {
+	l := e.tracker.get()
+	if l == nil {
+		return
+	}
+	e.memory.mu.RLock()
+	_, live := e.memory.attr(ino, true)
+	e.memory.mu.RUnlock()
+	if live {
+		return
+	}
+	l.post(func(answers []reply) {
+		if answers[0].wrongString() {
+			return
+		}
+		raw := answers[0].text
+		e.memory.learn(l.era, func(l learner) { l.attr(ino, raw) })
+		if raw != was {
+			e.tracker.changed(meta.Notice{Ino: ino})
+		}
+	}, []string{"GET", e.keys.attr(ino)})
+}
+
+// take adds one request's answers to the transaction. It gives the attribute to which a name has led.
+func (t *tx) take(r request, next func() *reply) (ino meta.Ino, raw string, err error) {
+	answer := next()
+	if r.kind == 'c' {
+		list, err := answer.strings()
+		if err != nil {
+			return 0, "", fmt.Errorf("load %s: %w", t.key(r), err)
+		}
+		chunk := strings.Join(list, "")
+		t.add(&read{ref: ref{kindList, t.key(r), ""}, ok: chunk != "", raw: chunk})
+		return 0, "", nil
+	}
+	value, err := answer.string()
+	if err != nil {
+		return 0, "", fmt.Errorf("load %s %s: %w", t.key(r), r.name, err)
+	}
+	if r.kind == 'a' {
+		t.add(t.attrRead(r.ino, value, false))
+		return 0, "", nil
+	}
+	t.add(t.entryRead(r.ino, r.name, value, false))
+	if r.kind == 'e' {
+		return 0, "", nil
+	}
+	if raw, err = next().string(); err != nil {
+		return 0, "", fmt.Errorf("load inode of %s in %s: %w", r.name, t.key(r), err)
+	}
+	e, bad := meta.DecodeEntry([]byte(value))
+	if bad != nil { // Entry tells the reader
+		return 0, "", nil
+	}
+	t.add(t.attrRead(e.Ino, raw, false))
+	return e.Ino, raw, nil
+}
+
+// answers takes the records that answer requests. What is not as it should be is left to the reader of the
+// transaction to tell.
+func (l learner) answers(rs []request, guessed []meta.Ino, answers []reply) {
+	for _, r := range rs {
+		if len(answers) == 0 {
+			return
+		}
+		raw, err := answers[0].text, answers[0].wrongString()
+		answers = answers[1:]
+		switch {
+		case r.kind == 'c' || r.kind == 'a' && err:
+			continue
+		case r.kind == 'a':
+			l.attr(r.ino, raw)
+			continue
+		case !err:
+			l.entry(meta.Name{Dir: r.ino, Name: r.name}, raw)
+		}
+		if r.kind != 'n' || len(answers) == 0 {
+			continue
+		}
+		attr, wrong := answers[0].text, answers[0].wrongString()
+		answers = answers[1:]
+		switch e, bad := meta.DecodeEntry([]byte(raw)); {
+		case bad != nil || err || wrong:
+		case slices.Contains(guessed, e.Ino):
+			l.attr(e.Ino, attr)
+		default:
+			l.hint(e.Ino, attr)
+		}
 	}
 }
 
 // ask sends requests as the cheapest command that answers all of them at one moment.
-func (t *tx) ask(rs []request) ([]rueidis.RedisMessage, error) {
+// guessed are inodes that answers may lead to.
+func (t *tx) ask(rs []request, guessed []meta.Ino, then learn) ([]reply, error) {
 	only := rs[0].kind
 	for _, r := range rs {
 		if r.kind != only {
@@ -179,18 +260,15 @@ func (t *tx) ask(rs []request) ([]rueidis.RedisMessage, error) {
 	for i, r := range rs {
 		keys[i] = t.key(r)
 	}
-	t.loads++
 	switch {
 	case only == 'a' && len(rs) > 1:
-		return t.array(func(b rueidis.Builder) rueidis.Completed { return b.Mget().Key(keys...).Build() })
+		return t.array(then, append([]string{"MGET"}, keys...)...)
 	case only == 'a':
-		return t.single(func(b rueidis.Builder) rueidis.Completed { return b.Get().Key(keys[0]).Build() })
+		return t.e.ask(t.ctx, then, []string{"GET", keys[0]})
 	case only == 'e' && len(rs) == 1:
-		return t.single(func(b rueidis.Builder) rueidis.Completed { return b.Hget().Key(keys[0]).Field(rs[0].name).Build() })
+		return t.e.ask(t.ctx, then, []string{"HGET", keys[0], rs[0].name})
 	case only == 'c' && len(rs) == 1:
-		return t.single(func(b rueidis.Builder) rueidis.Completed {
-			return b.Lrange().Key(keys[0]).Start(0).Stop(-1).Build()
-		})
+		return t.e.ask(t.ctx, then, []string{"LRANGE", keys[0], "0", "-1"})
 	}
 	var kinds strings.Builder
 	args := make([]string, 2, 2+len(rs))
@@ -201,48 +279,29 @@ func (t *tx) ask(rs []request) ([]rueidis.RedisMessage, error) {
 		}
 	}
 	args[0], args[1] = t.e.keys.global("i"), kinds.String()
+	for _, ino := range guessed {
+		keys = append(keys, t.e.keys.attr(ino))
+	}
 	s := t.e.loader
-	out, err := t.array(func(b rueidis.Builder) rueidis.Completed { return s.bySum(b, keys, args) })
+	out, err := t.array(then, s.bySum(keys, args)...)
 	if code(err) == "NOSCRIPT" {
-		out, err = t.array(func(b rueidis.Builder) rueidis.Completed { return s.byText(b, keys, args) })
+		out, err = t.array(then, s.byText(keys, args)...)
 	}
 	return out, err
 }
 
-func (t *tx) single(build func(rueidis.Builder) rueidis.Completed) ([]rueidis.RedisMessage, error) {
-	r, err := t.e.client.query1(t.ctx, build)
+// array sends a command whose answer is a list.
+func (t *tx) array(then learn, words ...string) ([]reply, error) {
+	answers, err := t.e.ask(t.ctx, func(era uint64, answers []reply) {
+		if then != nil {
+			then(era, answers[0].list)
+		}
+	}, words)
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.ToMessage()
-	if err != nil && !rueidis.IsRedisNil(err) {
-		return nil, err
+	if answers[0].kind != replyList {
+		return nil, answers[0].wrong()
 	}
-	return []rueidis.RedisMessage{m}, nil
-}
-
-func (t *tx) array(build func(rueidis.Builder) rueidis.Completed) ([]rueidis.RedisMessage, error) {
-	r, err := t.e.client.query1(t.ctx, build)
-	if err != nil {
-		return nil, err
-	}
-	return r.ToArray()
-}
-
-// value is the string of an answer, "" for nil. No record of the format is an empty string, except the value
-// of an xattr, which is not read here.
-func value(m *rueidis.RedisMessage) (string, error) {
-	if m == nil || m.IsNil() {
-		return "", nil
-	}
-	return m.ToString()
-}
-
-// joined is the elements of a list as one string.
-func joined(m *rueidis.RedisMessage) (string, error) {
-	if m == nil || m.IsNil() {
-		return "", nil
-	}
-	elements, err := m.AsStrSlice()
-	return strings.Join(elements, ""), err
+	return answers[0].list, nil
 }

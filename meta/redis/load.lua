@@ -4,7 +4,8 @@
 --   e  a field of a directory   -> its value
 --   n  the same                 -> its value, and the attribute of the inode that it names
 --   c  a list                   -> its elements
--- ARGV[3...]: the fields of the keys with e and n, in order. What is missing is nil.
+-- ARGV[3...]: the fields of the keys with e and n, in order. What is missing is nil. More keys than letters are not
+-- read; servers that tell of changes watch them like those that are.
 
 -- decimal gives the inode of an entry (type 1 byte, inode 8 bytes big endian) in decimal. Numbers here are
 -- doubles, which hold 53 bits, and inodes of the trash have 63: those are divided by 10^6 in two halves,
@@ -28,7 +29,7 @@ local function decimal(entry)
 end
 
 local out, n, field = {}, 0, 2
-for k = 1, #KEYS do
+for k = 1, #ARGV[2] do
   local kind, key = ARGV[2]:sub(k, k), KEYS[k]
   n = n + 1
   if kind == 'a' then

@@ -80,17 +80,22 @@ func (t *tx) fail(err error) error {
 	return err
 }
 
+// known gives a record that the transaction takes from memory, nil if it cannot.
+func (t *tx) known(r request, f ref) *read {
+	if t.trust != trustNothing {
+		t.recall([]request{r})
+	}
+	return t.reads[f]
+}
+
 func (t *tx) Attr(ino meta.Ino) (meta.Attr, bool, error) { return t.attr(ino, promiseAll) }
 func (t *tx) Perm(ino meta.Ino) (meta.Attr, bool, error) { return t.attr(ino, promisePerm) }
 
 func (t *tx) attr(ino meta.Ino, p promise) (meta.Attr, bool, error) {
 	f := ref{kindString, t.e.keys.attr(ino), ""}
 	r := t.reads[f]
-	if r == nil && t.useHints {
-		if raw, ok := t.e.hints.attr(ino); ok {
-			t.add(t.attrRead(ino, raw, true))
-			r = t.reads[f]
-		}
+	if r == nil {
+		r = t.known(request{kind: 'a', ino: ino}, f)
 	}
 	if r == nil {
 		if err := t.load([]request{{kind: 'a', ino: ino}}); err != nil {
@@ -111,11 +116,8 @@ func (t *tx) attr(ino meta.Ino, p promise) (meta.Attr, bool, error) {
 func (t *tx) Entry(dir meta.Ino, name string) (meta.Entry, bool, error) {
 	f := ref{kindField, t.e.keys.dir(dir), name}
 	r := t.reads[f]
-	if r == nil && t.useHints {
-		if raw, ok := t.e.hints.entry(meta.Name{Dir: dir, Name: name}); ok {
-			t.add(t.entryRead(dir, name, raw, true))
-			r = t.reads[f]
-		}
+	if r == nil {
+		r = t.known(request{kind: 'e', ino: dir, name: name}, f)
 	}
 	if r == nil {
 		if err := t.load([]request{{kind: 'e', ino: dir, name: name}}); err != nil {

@@ -48,7 +48,7 @@ func TestTouch(t *testing.T) {
 		if got, _ := attrOf(t, e, 5); got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", c.name, got, want)
 		}
-		remembered, ok := e.hints.attr(5)
+		remembered, ok := e.memory.attr(5, false)
 		if !ok || remembered != string(meta.EncodeAttr(&want)) {
 			t.Errorf("%s: the hint is not what is stored", c.name)
 		}

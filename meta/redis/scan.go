@@ -62,7 +62,11 @@ func (t *tx) ScanNodes(cursor string, limit int) ([]meta.Node, string, error) {
 	if err != nil || len(keys) == 0 {
 		return nil, next, err
 	}
-	raws, err := t.array(func(b rueidis.Builder) rueidis.Completed { return b.Mget().Key(keys...).Build() })
+	out, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed { return b.Mget().Key(keys...).Build() })
+	if err != nil {
+		return nil, "", t.fail(fmt.Errorf("read %d attributes: %w", len(keys), err))
+	}
+	raws, err := out.ToArray()
 	if err != nil {
 		return nil, "", t.fail(fmt.Errorf("read %d attributes: %w", len(keys), err))
 	}

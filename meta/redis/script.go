@@ -4,8 +4,7 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
-
-	"github.com/redis/rueidis"
+	"strconv"
 )
 
 //go:embed load.lua
@@ -25,10 +24,12 @@ func newScript(text string) *script {
 	return &script{text: text, sum: hex.EncodeToString(sum[:])}
 }
 
-func (s *script) bySum(b rueidis.Builder, keys, args []string) rueidis.Completed {
-	return b.Evalsha().Sha1(s.sum).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
-}
+func (s *script) bySum(keys, args []string) []string { return s.words("EVALSHA", s.sum, keys, args) }
 
-func (s *script) byText(b rueidis.Builder, keys, args []string) rueidis.Completed {
-	return b.Eval().Script(s.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()
+func (s *script) byText(keys, args []string) []string { return s.words("EVAL", s.text, keys, args) }
+
+func (s *script) words(command, which string, keys, args []string) []string {
+	words := make([]string, 0, 3+len(keys)+len(args))
+	words = append(words, command, which, strconv.Itoa(len(keys)))
+	return append(append(words, keys...), args...)
 }

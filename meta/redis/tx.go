@@ -19,23 +19,34 @@ type tx struct {
 	e   *Engine
 	ctx context.Context
 
-	useHints bool // hints may stand in for reads
-	hinted   bool // and the function has seen one
-	loads    int  // moments of which records were read
-	reads    map[ref]*read
-	order    []*read
-	err      error // the first failure of a read, or a write that cannot be; nothing is committed then
+	trust  trust
+	hinted bool // the function has seen a record that may be out of date
+	loads  int  // moments of which records were read
+	reads  map[ref]*read
+	order  []*read
+	err    error // the first failure of a read, or a write that cannot be; nothing is committed then
 
 	keys     []string // that the script touches
 	keyIndex map[string]string
 	require  []string
 	writes   []string
 	effects  []effect
+	written  []string                     // keys, of which the server has to tell again if they are of attributes or directories
+	sized    []meta.Ino                   // directories whose size the commit tells
 	dropped  []uint64                     // sessions whose locks go away with the commit
 	locks    map[string]map[string]uint64 // by name of a hash of locks that is changed: its fields, with their sessions
 }
 
-// effect is what a commit tells the hints.
+// trust says which records of the memory may stand in for reads.
+type trust uint8
+
+const (
+	trustNothing trust = iota
+	trustLive          // those that are true
+	trustHints         // all: the commit proves them
+)
+
+// effect is what a commit tells the memory.
 type effect struct {
 	kind byte // 'a' attribute set, or gone if raw is ""; 'e' the same for an entry; 't' attribute from the script
 	ino  meta.Ino
@@ -43,8 +54,8 @@ type effect struct {
 	raw  string
 }
 
-func (e *Engine) newTx(ctx context.Context, useHints bool) *tx {
-	return &tx{e: e, ctx: ctx, useHints: useHints, reads: make(map[ref]*read), keyIndex: make(map[string]string)}
+func (e *Engine) newTx(ctx context.Context, trust trust) *tx {
+	return &tx{e: e, ctx: ctx, trust: trust, reads: make(map[ref]*read), keyIndex: make(map[string]string)}
 }
 
 // index gives the number of a key for the script.
@@ -62,6 +73,14 @@ func (t *tx) index(key string) string {
 func (t *tx) do(command, key string, args ...string) {
 	t.writes = append(t.writes, "!", t.index(key), command, strconv.Itoa(len(args)))
 	t.writes = append(t.writes, args...)
+	t.wrote(key)
+}
+
+// wrote notes that a key is written of which the server has to tell again.
+func (t *tx) wrote(key string) {
+	if t.e.tracker != nil {
+		t.written = append(t.written, key)
+	}
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
@@ -72,8 +91,12 @@ func (t *tx) SetCounter(name string, v int64) { t.do("SET", t.e.keys.global(name
 
 func (t *tx) SetAttr(ino meta.Ino, a *meta.Attr) {
 	raw, key := string(meta.EncodeAttr(a)), t.e.keys.attr(ino)
-	if r := t.reads[ref{kindString, key, ""}]; r != nil && r.promise == promisePerm {
+	r := t.reads[ref{kindString, key, ""}]
+	if r != nil && r.promise == promisePerm {
 		r.promise = promiseAll // the whole record is replaced, so the whole has to be as it was read
+	}
+	if r == nil && a.Type == meta.TypeDirectory {
+		t.wrote(t.e.keys.dir(ino)) // a new directory, of which all is known: there is nothing in it
 	}
 	t.do("SET", key, raw)
 	t.effects = append(t.effects, effect{kind: 'a', ino: ino, raw: raw})
@@ -148,6 +171,7 @@ func (t *tx) ReplaceSlices(ino meta.Ino, index uint32, n int, records []meta.Sli
 	}
 	t.push("LPUSH", key, backwards)
 	t.writes = append(t.writes, "w", t.index(t.e.keys.attr(ino)))
+	t.wrote(t.e.keys.attr(ino))
 }
 
 func (t *tx) DropChunk(ino meta.Ino, index uint32) { t.do("DEL", t.e.keys.chunk(ino, index)) }
@@ -216,6 +240,7 @@ func (t *tx) Touch(dir meta.Ino, now meta.Time, nlink int32, window time.Duratio
 		sec, nsec = decimal(limit.Sec), decimal(int64(limit.Nsec))
 	}
 	t.writes = append(t.writes, "t", t.index(key), string(stamp), decimal(int64(nlink)), sec, nsec)
+	t.wrote(key)
 	t.effects = append(t.effects, effect{kind: 't', ino: dir})
 }
 

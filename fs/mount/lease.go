@@ -1,0 +1,393 @@
+package mount
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jfs/fs"
+	"jfs/internal/posix"
+	"jfs/meta"
+)
+
+// coherent is what a backend needs beyond its duties so that the kernel may rely on what it was told for long.
+type coherent interface {
+	// Watch gives who tells of changes, nil if nobody does.
+	Watch() meta.Coherent
+	Resolve(ctx context.Context, dir meta.Ino, names []string) ([]meta.Ino, error)
+	Published(ino meta.Ino) bool
+}
+
+// leases are what the kernel was told and may rely on until it is told otherwise, because the database tells this
+// client of changes. A record that had changed while the kernel waited for it is not kept at all, because nobody is
+// going to tell of that change again. One for which there is no room gets the ordinary timeouts.
+type leases struct {
+	coherent
+	source meta.Coherent
+
+	// News are numbered. Who asks the file system for a record after the n-th gets one that is not older.
+	news  atomic.Uint64
+	all   atomic.Uint64 // number of the last that concerned everything
+	marks [256]atomic.Uint64
+
+	mu    sync.Mutex // guards the rest
+	nodes map[meta.Ino]node
+	names map[meta.Ino]map[string]noted // by directory
+	count int                           // of names
+	lasts time.Duration                 // how long the kernel may rely on a name
+	last  uint64                        // number of the last note of a name
+	old   uint64                        // that of the last one at a time
+	oldAt time.Time                     // this is it
+	limit int                           // inodes, and names
+
+	pending pending
+	wake    chan struct{}
+}
+
+// noted is what a name stands for, as the kernel was told.
+type noted struct {
+	ino    meta.Ino
+	number uint64 // of the note
+}
+
+// node is an inode that the kernel knows.
+type node struct {
+	lookups uint64 // as the kernel counts them
+	attr    bool   // it may rely on the attribute
+	dir     meta.Ino
+	name    string // under which it was found last
+	refused uint32 // thread that was told to look up the name again
+}
+
+// pending are news that the kernel is still to be told.
+type pending struct {
+	all    bool
+	inodes map[meta.Ino]struct{}
+	dirs   map[meta.Ino]struct{}
+}
+
+const (
+	maxNodes   = 1 << 18 // inodes, and names, that the kernel may rely on; 100 to 200 bytes each
+	maxPending = 1 << 14 // inodes, and directories; more are everything
+)
+
+// newLeases gives nil when the backend has nobody who tells of changes. The kernel may rely on names for the time given.
+func newLeases(b backend, lasts time.Duration) *leases {
+	w, ok := b.(coherent)
+	if !ok {
+		return nil
+	}
+	source := w.Watch()
+	if source == nil {
+		return nil
+	}
+	l := &leases{
+		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]noted{},
+		lasts: lasts, oldAt: time.Now(), limit: maxNodes, wake: make(chan struct{}, 1),
+	}
+	l.pending.reset()
+	return l
+}
+
+func (p *pending) reset() {
+	*p = pending{inodes: map[meta.Ino]struct{}{}, dirs: map[meta.Ino]struct{}{}}
+}
+
+// heard takes what may have changed. It does not wait.
+func (l *leases) heard(n meta.Notice) {
+	number := l.news.Add(1)
+	switch {
+	case n.All:
+		l.all.Store(number)
+	case n.Dir != 0:
+		l.mark(n.Dir).Store(number)
+	default:
+		l.mark(n.Ino).Store(number)
+	}
+	if n.Asked {
+		return // the kernel knows; but what it had asked for before may be older
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case n.All:
+		l.pending.all = true
+	case n.Dir != 0:
+		if len(l.names[n.Dir]) == 0 {
+			return
+		}
+		l.pending.dirs[n.Dir] = struct{}{}
+	default:
+		l.pending.inodes[n.Ino] = struct{}{} // the kernel may know it all the same
+	}
+	if max(len(l.pending.inodes), len(l.pending.dirs)) > maxPending {
+		l.pending.reset()
+		l.pending.all = true
+	}
+	l.ring()
+}
+
+func (l *leases) ring() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *leases) mark(ino meta.Ino) *atomic.Uint64 { return &l.marks[uint64(ino)%uint64(len(l.marks))] }
+
+// ticket is taken before the file system is asked. The zero value gives no lease.
+type ticket struct {
+	on   bool
+	news uint64
+}
+
+func (l *leases) ticket() ticket {
+	if l == nil {
+		return ticket{}
+	}
+	news := l.news.Load()
+	return ticket{l.source.Coherent(), news}
+}
+
+// grant says for how long the kernel may rely on a record.
+type grant uint8
+
+const (
+	grantTimeout grant = iota // the ordinary time
+	grantLease                // until it is told of a change
+	grantNothing              // it may have changed already
+)
+
+// check grants a lease if no change of what hangs on ino was told since the ticket was taken, and will be from now on.
+func (l *leases) check(t ticket, ino meta.Ino) grant {
+	switch {
+	case !t.on:
+		return grantTimeout
+	case l.all.Load() > t.news || l.mark(ino).Load() > t.news || !l.source.Coherent():
+		return grantNothing
+	}
+	return grantLease
+}
+
+// lasting says whether a file's attribute changes only with a change that is told.
+func (l *leases) lasting(ino meta.Ino, a *meta.Attr) bool {
+	// What stands in for an attribute that cannot be read has no times.
+	return ours(ino) && a.Parent <= meta.TrashIno && a.Ctime != (meta.Time{}) &&
+		(a.Type != meta.TypeFile || l.Published(ino))
+}
+
+// ours says whether an inode is one that changes only as the kernel asks or is told: not one that is made up, and none
+// of the trash, which is cleaned up by itself.
+func ours(ino meta.Ino) bool { return !ino.IsTrash() && !fs.IsVirtual(ino) }
+
+// lookedUp counts a reference of the kernel to an inode, and notes what it may rely on if the ticket is still good:
+// the name, and the attribute. made says that it is the answer to a request that makes the name. The kernel takes the
+// attribute from such an answer even if it was told meanwhile that an older one has changed, so it may rely only on
+// that of an inode that it did not know: about that it is told again.
+func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *meta.Attr, made bool) (entry, attr grant) {
+	if l == nil {
+		return grantTimeout, grantTimeout
+	}
+	last := l.lasting(ino, a)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, known := l.nodes[ino]
+	if !known && len(l.nodes) >= l.limit {
+		return grantTimeout, grantTimeout
+	}
+	// What is heard from here on finds the notes, because it needs the lock.
+	if last && !(made && known) {
+		attr = l.check(t, ino)
+	}
+	if !dir.IsTrash() && ours(ino) {
+		entry = l.check(t, dir)
+	}
+	if entry == grantLease && !l.note(dir, name, ino) {
+		entry = grantTimeout
+	}
+	n.lookups++
+	n.attr = n.attr || attr == grantLease
+	n.dir, n.name, n.refused = dir, name, 0
+	l.nodes[ino] = n
+	return entry, attr
+}
+
+// seen notes that the kernel may rely on the attribute of an inode that it knows, if the ticket is still good.
+func (l *leases) seen(t ticket, ino meta.Ino, a *meta.Attr) grant {
+	if l == nil || !l.lasting(ino, a) {
+		return grantTimeout
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, known := l.nodes[ino]
+	if !known && len(l.nodes) >= l.limit {
+		return grantTimeout
+	}
+	g := l.check(t, ino)
+	if g == grantLease {
+		n.attr = true
+		l.nodes[ino] = n
+	}
+	return g
+}
+
+// note remembers a name. l.mu is held.
+func (l *leases) note(dir meta.Ino, name string, ino meta.Ino) bool {
+	if name == "." || name == ".." {
+		return false
+	}
+	if _, known := l.names[dir][name]; !known {
+		if l.count >= l.limit && !l.makeRoom(time.Now()) {
+			return false
+		}
+		l.count++
+	}
+	of := l.names[dir]
+	if of == nil {
+		of = map[string]noted{}
+		l.names[dir] = of
+	}
+	l.last++
+	of[name] = noted{ino, l.last}
+	return true
+}
+
+// makeRoom forgets the names on which the kernel does not rely any more. l.mu is held.
+func (l *leases) makeRoom(now time.Time) bool {
+	if now.Sub(l.oldAt) < l.lasts+toldSlack {
+		return false
+	}
+	for dir, of := range l.names {
+		for name, n := range of {
+			if n.number <= l.old {
+				l.drop(dir, name)
+			}
+		}
+	}
+	l.old, l.oldAt = l.last, now
+	return l.count < l.limit
+}
+
+// renamed follows the kernel, which moves what it knows of a name along with it.
+func (l *leases) renamed(from, to meta.Name, exchange bool) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	it, known := l.names[from.Dir][from.Name]
+	other, both := l.names[to.Dir][to.Name]
+	l.drop(from.Dir, from.Name)
+	l.drop(to.Dir, to.Name)
+	if known {
+		l.moved(to, it.ino)
+	}
+	if exchange && both {
+		l.moved(from, other.ino)
+	}
+}
+
+// moved notes the new name of an inode, for which there is room because it had another. l.mu is held.
+func (l *leases) moved(to meta.Name, ino meta.Ino) {
+	l.note(to.Dir, to.Name, ino)
+	if n, ok := l.nodes[ino]; ok {
+		n.dir, n.name = to.Dir, to.Name
+		l.nodes[ino] = n
+	}
+}
+
+// drop forgets a name. l.mu is held.
+func (l *leases) drop(dir meta.Ino, name string) {
+	of := l.names[dir]
+	if _, known := of[name]; !known {
+		return
+	}
+	l.count--
+	if delete(of, name); len(of) == 0 {
+		delete(l.names, dir)
+	}
+}
+
+// forget takes the kernel's word that it has given up references to an inode.
+func (l *leases) forget(ino meta.Ino, lookups uint64) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, known := l.nodes[ino]
+	if !known {
+		return
+	}
+	if n.lookups > lookups {
+		n.lookups -= lookups
+		l.nodes[ino] = n
+		return
+	}
+	delete(l.nodes, ino)
+	if l.names[n.dir][n.name].ino == ino {
+		l.drop(n.dir, n.name)
+	}
+	l.count -= len(l.names[ino]) // names in a directory that is forgotten are too
+	delete(l.names, ino)
+}
+
+// Forget is how the kernel tells that it has given up references to a node.
+func (a *adapter) Forget(node, lookups uint64) { a.leases.forget(a.ino(node), lookups) }
+
+// lasts says how long the kernel may keep a record. Without a lease to be had the timeout is all that counts.
+func (g grant) lasts(timeout, lease time.Duration) time.Duration {
+	switch {
+	case lease <= 0 || g == grantTimeout:
+		return timeout
+	case g == grantNothing:
+		return 0
+	}
+	return max(timeout, lease)
+}
+
+func (a *adapter) entryTimeout(t meta.Type, g grant) time.Duration {
+	if t == meta.TypeDirectory {
+		return g.lasts(a.opt.DirEntryTimeout, a.opt.DirEntryLease)
+	}
+	return g.lasts(a.opt.EntryTimeout, a.opt.EntryLease)
+}
+
+// settle waits until what others had changed before is known.
+func (l *leases) settle(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
+	return l.source.Settle(ctx)
+}
+
+// newest is called before a thread opens a file, which has to be the one that its name stands for now, with what
+// others have written before they closed it. If the name stands for another by now, the answer is ESTALE, which
+// makes the kernel look it up again. A second open of the same thread has come another way.
+func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error {
+	if l == nil || !ours(ino) {
+		return nil
+	}
+	if err := l.settle(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	n := l.nodes[ino]
+	l.mu.Unlock()
+	if n.name == "" || n.dir.IsTrash() || n.refused == thread && thread != 0 {
+		return nil
+	}
+	now, err := l.Resolve(ctx, n.dir, []string{n.name})
+	if err != nil || now[0] == ino {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n, ok := l.nodes[ino]; ok {
+		n.refused = thread
+		l.nodes[ino] = n
+	}
+	return posix.ESTALE
+}
