@@ -16,7 +16,7 @@ GO_FILES := $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null)
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines.
 RACE_ROOMS := $(wildcard internal object block cache prefetch upload meta fs maintain bench)
 
-.PHONY: build install setup quickstart demo tools test-deps test lint fmt bench clean
+.PHONY: build install setup quickstart demo tools test-deps test soak lint fmt bench clean
 
 build: ## bin/jfs
 	$(GO) build -trimpath $(PGO) -ldflags '$(LDFLAGS)' -o bin/jfs ./cmd/jfs
@@ -50,6 +50,9 @@ test-deps: setup tools ## the servers that the tests start by themselves, and th
 test: test-deps lint ## everything: lint, all tests, and the shared rooms again under the race detector
 	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 30m ./...
 	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -race -timeout 30m $(RACE_ROOMS:%=./%/...)
+
+soak: test-deps ## load, scale and crashes in full size; takes an hour or two
+	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 4h ./cmd/jfs -run 'E2EScale|E2EStress|E2ECrash|E2ERaces' -soak -crash.rounds 200
 
 lint: $(TOOLS)/golangci-lint
 	$(TOOLS)/golangci-lint run ./...

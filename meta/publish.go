@@ -53,12 +53,12 @@ func (v *Volume) WriteAll(ctx context.Context, all []FileCommit) ([]Published, e
 	}
 }
 
-// compactAll makes room in the chunks that commits append to, and says whether that was tried.
-func (v *Volume) compactAll(ctx context.Context, all []FileCommit) (tried bool) {
-	for i := range all {
-		tried = v.compact.all(ctx, all[i].Ino, all[i].Slices) || tried
+// compactAll has the chunks compacted that the commits append to, and says whether there was anything to do.
+func (v *Volume) compactAll(ctx context.Context, all []FileCommit) (some bool) {
+	for _, c := range all {
+		some = v.compact.all(ctx, c.Ino, c.Slices) || some
 	}
-	return tried
+	return some
 }
 
 // Landed says which of the commits are published, by their last record. A compaction by another client can hide

@@ -19,12 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sizes of the big directory: the one for Redis, and the one for SQLite. The bigger one is made without opening the
-// files and is removed by rmr, the smaller one by rm, which sends one request after the other.
-const (
-	manyFiles  = 100_000
-	fewerFiles = 20_000
-)
+// bigDirectory gives the sizes of the big directory: the one for Redis, and the one for SQLite. The bigger one is made
+// without opening the files and is removed by rmr, the smaller one by rm, which sends one request after the other.
+func bigDirectory() (many, fewer int) { return soaking(20_000, 100_000), soaking(2_000, 20_000) }
 
 // residentGrowth bounds what a mount's process may grow by while it lists or removes a directory, however many files
 // it has. The names that a listing has given, which it keeps to give none twice, are the most of it.
@@ -32,9 +29,10 @@ const residentGrowth = 64 << 20
 
 func TestE2EScaleDirectory(t *testing.T) {
 	onEngines(t, func(s *stressed) {
-		files := manyFiles
+		many, fewer := bigDirectory()
+		files := many
 		if strings.HasPrefix(s.url, "sqlite3") {
-			files = fewerFiles
+			files = fewer
 		}
 		s.mountAt("mnt")
 		dir := s.path("mnt/many")
@@ -45,7 +43,7 @@ func TestE2EScaleDirectory(t *testing.T) {
 			at = time.Now()
 		}
 		create := openNew
-		if files == manyFiles {
+		if files == many {
 			create = mknod
 		}
 		createMany(s.t, dir, files, create)
@@ -78,7 +76,7 @@ func TestE2EScaleDirectory(t *testing.T) {
 			s.t.Errorf("the process has grown by %d bytes while it listed", grown)
 		}
 		at = time.Now()
-		if files == manyFiles {
+		if files == many {
 			s.exec(os.Getenv(programEnv), "rmr", dir)
 		} else {
 			s.exec("rm", "-rf", dir)

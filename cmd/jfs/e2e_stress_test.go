@@ -90,12 +90,12 @@ func TestE2EStress(t *testing.T) {
 		for _, name := range stressors {
 			args = append(args, "--"+name, "1")
 		}
-		s.stress("mnt/stress", 6, args...)
-		s.stress("mnt/stress", 2, slowStressors...)
+		s.stress("mnt/stress", soaking(4, 60), args...)
+		s.stress("mnt/stress", soaking(1, 20), slowStressors...)
 
 		dbench := s.program("dbench")
 		must(t, os.Mkdir(s.path("mnt/dbench"), 0o755))
-		if out := s.exec(dbench, "-D", "$/mnt/dbench", "-c", dbenchLoad, "-t", "3", "3"); !strings.Contains(out, "Throughput") || strings.Contains(out, "failed") {
+		if out := s.exec(dbench, "-D", "$/mnt/dbench", "-c", dbenchLoad, "-t", fmt.Sprint(soaking(2, 60)), "3"); !strings.Contains(out, "Throughput") || strings.Contains(out, "failed") {
 			t.Errorf("dbench: %s", out)
 		}
 		if s.url == "sqlite3://$/m.db" { // mostly 8,000 seeks and 2 × 1,024 files, which is slow and the same on both

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	goflag "flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -47,6 +48,17 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// soak makes tests that can be of any size as big as a weekend allows: "make soak".
+var soak = goflag.Bool("soak", false, "run the tests of load and scale in full size")
+
+// soaking gives the size of such a test.
+func soaking(usual, full int) int {
+	if *soak {
+		return full
+	}
+	return usual
 }
 
 // enough bounds what a test waits for a process.

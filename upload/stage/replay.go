@@ -3,6 +3,7 @@ package stage
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -286,7 +287,7 @@ func (j *journal) record(seg *segment, off, size int64) (*found, error) {
 		j.buf = make([]byte, n)
 	}
 	body := j.buf[:n]
-	if _, err := seg.file.ReadAt(body, f.off); err != nil && err != io.EOF {
+	if _, err := seg.file.ReadAt(body, f.off); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	f.good = n == int64(f.length) && xxhash.Sum64(body) == f.sum
@@ -310,7 +311,7 @@ func (j *journal) seek(seg *segment, off, size int64, before []found) (int64, er
 	b := make([]byte, window+headerSize)
 	for ; off+headerSize <= size; off += window {
 		n, err := seg.file.ReadAt(b, off)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return -1, err
 		}
 		for at := 0; ; at++ {
