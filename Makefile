@@ -44,7 +44,8 @@ $(TOOLS)/versitygw: tools/go.mod tools/go.sum
 
 test-deps: setup tools ## the servers that the tests start by themselves, and the programs that they run in a mount
 	scripts/need.sh redis-server:redis-server initdb:postgresql mariadbd:mariadb-server etcd:etcd-server \
-		git:git rsync:rsync sqlite3:sqlite3 make:make flock:util-linux
+		git:git rsync:rsync sqlite3:sqlite3 make:make flock:util-linux \
+		stress-ng:stress-ng fio:fio dbench:dbench bonnie++:bonnie++ setfattr:attr setfacl:acl
 
 test: test-deps lint ## everything: lint, all tests, and the shared rooms again under the race detector
 	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 30m ./...

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 
 	"jfs/compress"
 	"jfs/internal/bytepool"
@@ -35,7 +34,7 @@ type Options struct {
 	Pool *bytepool.Pool
 
 	GetConcurrency    int // requests for objects at a time; 0 means 200
-	DeleteConcurrency int // deletions at a time; 0 means 10
+	DeleteConcurrency int // requests for deletion at a time; 0 means 10
 
 	// BodyAttempts is how often an object is asked for whose body breaks off or is damaged; 0 means 3.
 	// Requests that fail as a whole are repeated by object.Retry instead.
@@ -175,27 +174,31 @@ func (s *Store) Put(ctx context.Context, key Key, data []byte) error {
 	return s.objects.Put(ctx, name, bytes.NewReader((*packed)[:n]))
 }
 
-// Delete removes blocks, some at a time. It tries all of them unless ctx ends, and returns the first error.
+// Delete removes blocks, many with a request where the object store can. It tries all of them unless ctx ends, and
+// returns the first error.
 func (s *Store) Delete(ctx context.Context, keys ...Key) error {
-	var (
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-	)
-	for _, key := range keys {
-		if err := take(ctx, s.deletes); err != nil {
-			once.Do(func() { first = fmt.Errorf("delete %s: %w", key.Name(s.o.HashPrefix), err) })
-			break
+	for _, err := range s.DeleteEach(ctx, keys) {
+		if err != nil {
+			return err
 		}
-		wg.Go(func() {
-			defer give(s.deletes)
-			if err := s.objects.Delete(ctx, key.Name(s.o.HashPrefix)); err != nil {
-				once.Do(func() { first = err })
-			}
-		})
 	}
-	wg.Wait()
-	return first
+	return nil
+}
+
+// DeleteEach does what Delete does, and returns nil when all blocks are gone, else one error for each key, nil for
+// those that are.
+func (s *Store) DeleteEach(ctx context.Context, keys []Key) []error {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = key.Name(s.o.HashPrefix)
+	}
+	errs := object.DeleteAll(ctx, s.objects, s.deletes, names)
+	for i, err := range errs {
+		if err != nil && ctx.Err() != nil {
+			errs[i] = fmt.Errorf("delete %s: %w", names[i], err)
+		}
+	}
+	return errs
 }
 
 // check refuses what no request can help, and gives the object's name. A size beyond the volume's comes

@@ -2,6 +2,8 @@ package fs
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 
 	"jfs/internal/posix"
@@ -126,8 +128,25 @@ func (d *Dir) dot(ctx context.Context, off uint64) (meta.Dirent, error) {
 	return e, nil
 }
 
-// next reads a page and lets go of the one before.
+// next reads a page and lets go of the one before. To be sorted, all pages become one.
 func (d *Dir) next(ctx context.Context, plus bool) error {
+	if err := d.nextPage(ctx, plus); err != nil || !d.fs.opt.SortDir {
+		return err
+	}
+	all := d.all
+	for !d.end {
+		if err := d.nextPage(ctx, plus); err != nil {
+			d.rewind()
+			return err
+		}
+		all = append(all, d.all...)
+	}
+	slices.SortFunc(all, func(a, b meta.Dirent) int { return strings.Compare(a.Name, b.Name) })
+	d.start, d.all, d.seen = 0, all, nil
+	return nil
+}
+
+func (d *Dir) nextPage(ctx context.Context, plus bool) error {
 	page, cursor, err := d.fs.vol.Readdir(ctx, d.ino, d.cursor, dirPage, plus)
 	if err != nil {
 		return err

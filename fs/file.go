@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"time"
 
 	"jfs/meta"
 )
@@ -21,6 +22,7 @@ type file struct {
 
 	known   bool                    // attr is set
 	attr    meta.Attr               // as published
+	checked time.Time               // when attr was last read or written
 	commits uint64                  // own changes of attr; an attribute that was read before one is not newer
 	gen     uint64                  // grows whenever views are dropped
 	views   map[uint32][]meta.Slice // what is seen of published chunks, true for attr
@@ -34,6 +36,7 @@ type file struct {
 	writes  uint64            // number of writes so far
 	flushes *flush            // the flush under way
 	lost    error             // writes that were refused since the last flush that somebody waited for
+	promise meta.Promise      // room for what is pending
 	unsure  bool              // the last commit failed in a way that may have published it
 }
 
@@ -65,9 +68,19 @@ func (f *file) observe(a meta.Attr, stamp uint64) meta.Attr {
 		if f.known && versionOf(&a) != versionOf(&f.attr) {
 			f.dropViews()
 		}
-		f.attr, f.known = a, true
+		f.attr, f.known, f.checked = a, true, f.fs.now()
 	}
 	return f.overlay(a)
+}
+
+// recent gives the attribute if it is new enough for an open.
+func (f *file) recent() (a meta.Attr, ok bool) {
+	if f.fs.opt.OpenCache <= 0 {
+		return a, false
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.attr, f.known && f.fs.now().Sub(f.checked) < f.fs.opt.OpenCache
 }
 
 // overlay adds to an attribute what this mount has written and not published. f.mu is held.
@@ -97,7 +110,7 @@ func (f *file) changed(old, a *meta.Attr) {
 	if versionOf(old) == f.pages {
 		f.pages = versionOf(a) // the kernel has the same change in its pages
 	}
-	f.attr, f.known = *a, true
+	f.attr, f.known, f.checked = *a, true, f.fs.now()
 }
 
 // length is the end of the file with the pending writes. f.mu is held.
@@ -122,7 +135,7 @@ func (f *file) opened(a *meta.Attr) (keep bool) {
 func (f *file) made(a *meta.Attr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.attr, f.known, f.fresh, f.pages = *a, true, true, versionOf(a)
+	f.attr, f.known, f.fresh, f.pages, f.checked = *a, true, true, versionOf(a), f.fs.now()
 }
 
 // truncate sets the length.
@@ -139,7 +152,10 @@ func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opene
 	same := f.pages == versionOf(&f.attr)
 	f.commits++
 	f.dropViews()
-	f.attr, f.known = a, true
+	if len(f.pending) == 0 {
+		f.fs.vol.Forget(&f.promise)
+	}
+	f.attr, f.known, f.checked = a, true, f.fs.now()
 	if same {
 		f.pages = versionOf(&a) // the kernel cuts its pages itself
 	}

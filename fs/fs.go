@@ -41,8 +41,12 @@ type Options struct {
 	MaxReadahead int64         // largest read-ahead of one stream in bytes; 0 means a fifth of the pool
 	FlushAge     time.Duration // dirty data older than this is written in the background; 0 means 5 s
 	Stall        time.Duration // longest wait of a write for memory; 0 means 5 min
-	OpenInodes   int           // closed inodes whose chunk lists are remembered; 0 means 10,000
-	Root         meta.Ino      // inode that is the root of the mount (--subdir); 0 means the volume's root
+	OpenInodes   int           // closed inodes whose chunk lists are remembered; 0 means 10,000, negative all
+	// OpenCache is how long an open relies on the attribute that was last read or written, without a look at the
+	// database: what other clients have changed meanwhile is not seen. 0 means not at all (close-to-open).
+	OpenCache time.Duration
+	SortDir   bool     // list directories in the order of names, for which they are read as a whole
+	Root      meta.Ino // inode that is the root of the mount (--subdir); 0 means the volume's root
 
 	Virtual        *Virtual // files of the root that no volume stores; nil: there are none
 	PrefixInternal bool     // the special names in the root are .jfs.trash, .jfs.config, ... instead of .trash, .config, ...
@@ -234,7 +238,7 @@ func (f *FS) rest(fl *file) {
 		return
 	}
 	fl.idle = f.idle.PushBack(fl)
-	for f.idle.Len() > f.opt.OpenInodes {
+	for f.opt.OpenInodes > 0 && f.idle.Len() > f.opt.OpenInodes {
 		old := f.idle.Remove(f.idle.Front()).(*file)
 		old.idle = nil
 		delete(f.files, old.ino)

@@ -35,6 +35,7 @@ type rig struct {
 
 	maxDeletes int
 	atime      meta.AtimeMode
+	edit       func(*Options) // of mounts made from now on; nil: nothing
 }
 
 func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
@@ -70,12 +71,16 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
 	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
-	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
-		var keys []block.Key
-		for i := range block.Count(size, testBlock) {
-			keys = append(keys, block.KeyAt(id, size, i, testBlock))
+	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlices: func(ctx context.Context, slices []meta.SliceRef) []error {
+		errs := make([]error, len(slices))
+		for n, s := range slices {
+			var keys []block.Key
+			for i := range block.Count(s.Size, testBlock) {
+				keys = append(keys, block.KeyAt(s.ID, s.Size, i, testBlock))
+			}
+			errs[n] = store.Delete(ctx, keys...)
 		}
-		return store.Delete(ctx, keys...)
+		return errs
 	}})
 	if err != nil {
 		r.t.Fatal(err)
@@ -83,7 +88,11 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	if err := v.StartSession(ctx, meta.SessionInfo{Version: meta.CompatVersion}); err != nil {
 		r.t.Fatal(err)
 	}
-	f := New(v, Options{Blocks: tiers, Uploader: up, Prefetch: ahead, Pool: pool, Stall: 10 * time.Second})
+	opt := Options{Blocks: tiers, Uploader: up, Prefetch: ahead, Pool: pool, Stall: 10 * time.Second}
+	if r.edit != nil {
+		r.edit(&opt)
+	}
+	f := New(v, opt)
 	r.t.Cleanup(func() {
 		errs := []error{f.Close(ctx), up.Close(ctx), ahead.Close(), v.Close(ctx), tiers.Close(), store.Close()}
 		if err := errors.Join(errs...); err != nil {

@@ -29,7 +29,12 @@ type Handle struct {
 func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (h *Handle, keepCache bool, err error) {
 	fl := f.get(ino)
 	stamp := fl.stamp()
-	a, err := f.vol.Open(ctx, who, ino, openFor(flags))
+	a, cached := fl.recent()
+	if cached {
+		err = f.vol.OpenKnown(ctx, who, ino, &a, openFor(flags))
+	} else {
+		a, err = f.vol.Open(ctx, who, ino, openFor(flags))
+	}
 	if err != nil {
 		f.put(fl)
 		return nil, false, err
@@ -41,7 +46,11 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 	case a.Type != meta.TypeFile:
 		err = posix.EPERM
 	}
-	h.found = fl.observe(a, stamp)
+	if cached {
+		h.found = f.local(ino, a)
+	} else {
+		h.found = fl.observe(a, stamp)
+	}
 	if err == nil && flags&syscall.O_TRUNC != 0 {
 		_, err = fl.truncate(ctx, who, 0, true)
 	}

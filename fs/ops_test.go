@@ -10,7 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"jfs/internal/posix"
 	"jfs/meta"
@@ -352,22 +351,20 @@ func TestLockStale(t *testing.T) {
 func TestUnlockKeepsError(t *testing.T) {
 	r := newRig(t, nil)
 	f := r.mount(0)
-	format := f.vol.Format()
-	format.Capacity = 1 << 20
-	if err := meta.Store(t.Context(), f.vol.Engine(), format, meta.TimeOf(time.Now())); err != nil {
-		t.Fatal(err)
-	}
-	f = r.mount(0)
 	h := create(t, f, "f")
 	defer h.Release(t.Context())
 	if _, err := f.Flock(t.Context(), h.Ino(), 1, meta.FlockExclusive, false); err != nil {
 		t.Fatal(err)
 	}
 	write(t, h, 2<<20, []byte("x"))
+	root := meta.QuotaKey{Kind: meta.QuotaDir, ID: uint64(meta.RootIno)}
+	if _, err := f.vol.SetQuota(t.Context(), root, meta.Limits{Space: 1 << 20, Inodes: -1}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := f.Flock(t.Context(), h.Ino(), 1, meta.FlockNone, false); err != nil {
 		t.Errorf("unlock: %v", err)
 	}
-	if err := h.Flush(t.Context()); !errors.Is(err, posix.ENOSPC) {
+	if err := h.Flush(t.Context()); !errors.Is(err, posix.EDQUOT) {
 		t.Errorf("close: %v", err)
 	}
 	flushed(t, h)

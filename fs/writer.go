@@ -85,6 +85,12 @@ func (f *file) write(ctx context.Context, off uint64, src []byte, atEnd bool) er
 		f.mu.Unlock()
 		return posix.EFBIG
 	}
+	if f.known {
+		if err := f.fs.vol.Grow(ctx, f.ino, &f.attr, &f.promise, max(f.length(), off+uint64(len(src)))); err != nil {
+			f.mu.Unlock()
+			return err
+		}
+	}
 	var sealed []outgoing
 	first := len(f.pending) == 0
 	for len(src) > 0 {
@@ -354,7 +360,7 @@ func (f *file) uploadError(batch []*slice) error {
 // answer is that they are not wanted.
 func (f *file) publish(batch []*slice) error {
 	f.mu.RLock()
-	c := meta.Commit{Again: f.unsure, Slices: make([]meta.Written, 0, len(batch))}
+	c := meta.Commit{Again: f.unsure, Promise: &f.promise, Slices: make([]meta.Written, 0, len(batch))}
 	for _, s := range batch {
 		c.Slices = append(c.Slices, s.written()...)
 		if s.mtime.Sub(c.Mtime) > 0 {
@@ -390,9 +396,11 @@ func (f *file) publish(batch []*slice) error {
 	}
 	if refused {
 		f.lost = err
+		f.settlePromise()
 		return err
 	}
 	f.changed(&before, &after)
+	f.settlePromise()
 	if c.Again {
 		f.dropViews() // the attribute before the change is not known
 	}

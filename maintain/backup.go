@@ -75,6 +75,9 @@ func StartBackup(v *meta.Volume, store object.Store, o BackupOptions) *Backup {
 	return b
 }
 
+// Interval is the time between two backups; negative: there are none.
+func (b *Backup) Interval() time.Duration { return b.o.Interval }
+
 // Close ends the backups and waits for one that is under way to give up.
 func (b *Backup) Close() error {
 	b.stop()

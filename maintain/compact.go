@@ -1,6 +1,7 @@
 package maintain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,6 +189,29 @@ func SliceKeys(id uint64, size, blockSize uint32) []block.Key {
 		keys[i] = block.KeyAt(id, size, uint32(i), blockSize)
 	}
 	return keys
+}
+
+// FreeSlices makes a meta.Options.FreeSlices of a way to delete blocks as block.Store.DeleteEach does.
+func FreeSlices(blockSize uint32, deleteEach func(context.Context, []block.Key) []error) func(context.Context, []meta.SliceRef) []error {
+	return func(ctx context.Context, slices []meta.SliceRef) []error {
+		var keys []block.Key
+		for _, s := range slices {
+			keys = append(keys, SliceKeys(s.ID, s.Size, blockSize)...)
+		}
+		failed := deleteEach(ctx, keys)
+		if failed == nil {
+			return nil
+		}
+		errs := make([]error, len(slices))
+		for i, s := range slices {
+			n := block.Count(s.Size, blockSize)
+			for _, err := range failed[:n] {
+				errs[i] = cmp.Or(errs[i], err)
+			}
+			failed = failed[n:]
+		}
+		return errs
+	}
 }
 
 // CompactResult is what Tree or All has done.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"jfs/meta"
@@ -54,29 +53,18 @@ func Destroy(ctx context.Context, v *meta.Volume, store object.Store, o DestroyO
 }
 
 func deleteAll(ctx context.Context, store object.Store, o DestroyOptions) (removed Count, failed int64, err error) {
-	var n, bytes, bad atomic.Int64
 	log := logger(o.Log)
-	p := newPool(ctx, o.Threads)
 	err = listObjects(ctx, store, "", func(infos []object.Info) error {
-		for _, info := range infos {
-			p.Go(func(ctx context.Context) error {
-				err := store.Delete(ctx, info.Key)
-				switch {
-				case ctx.Err() != nil:
-					return ctx.Err()
-				case err != nil:
-					bad.Add(1)
-					log.Warn("delete object", "object", info.Key, "err", err)
-				default:
-					n.Add(1)
-					bytes.Add(info.Size)
-					o.Progress.add(StepRemoved, 1)
-				}
-				return nil
-			})
+		names := make([]string, len(infos))
+		for i, info := range infos {
+			names[i] = info.Key
 		}
-		return p.ctx.Err()
+		bad, err := deleteObjects(ctx, store, names, o.Threads, log, func(i int) {
+			removed.add(infos[i].Size)
+			o.Progress.add(StepRemoved, 1)
+		})
+		failed += bad
+		return err
 	})
-	err = p.end(err)
-	return Count{n.Load(), bytes.Load()}, bad.Load(), err
+	return removed, failed, err
 }

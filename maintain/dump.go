@@ -2,6 +2,7 @@ package maintain
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -140,6 +142,10 @@ func (d *dumper) head() {
 		if err != nil {
 			return err
 		}
+		// Engines list them in orders of their own.
+		slices.SortFunc(removed, func(a, b meta.DelFile) int {
+			return cmp.Or(cmp.Compare(a.Removed, b.Removed), cmp.Compare(a.Ino, b.Ino))
+		})
 		for _, f := range removed {
 			files = append(files, dumpDelFile{f.Ino, f.Length, f.Removed})
 		}

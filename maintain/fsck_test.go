@@ -10,6 +10,7 @@ import (
 	"jfs/block"
 	"jfs/internal/posix"
 	"jfs/meta"
+	"jfs/meta/metatest"
 )
 
 // told is a log that a test reads.
@@ -170,4 +171,41 @@ func TestCheckTree(t *testing.T) {
 	w.noErr(err)
 	equal(t, "space", space, 51*4096+50*8192)
 	equal(t, "inodes", inodes, 101)
+}
+
+// TestCheckTreeTrash: a check from the root counts the trash as well. Directories in it have no record.
+func TestCheckTreeTrash(t *testing.T) {
+	w := newWorld(t, func(f *meta.Format) { f.TrashDays = 1 })
+	d := w.dir(meta.RootIno, "d")
+	w.write(w.file(d, "f"), 0, make([]byte, 5000))
+	w.noErr(w.v.Unlink(w.ctx, meta.Root, d, "f"))
+	w.noErr(w.v.Rmdir(w.ctx, meta.Root, meta.RootIno, "d"))
+	w.settled()
+	var hour meta.Ino
+	w.noErr(readDir(w.ctx, w.v, meta.TrashIno, false, func(page []meta.Dirent) error {
+		hour = page[0].Ino
+		return nil
+	}))
+	o := TreeOptions{Recursive: true, SyncDirStat: true}
+	r, err := CheckTree(w.ctx, w.v, meta.RootIno, o)
+	w.noErr(err)
+	equal(t, "whole", r, TreeResult{Dirs: 4}) // the root, the trash, the hour, d
+	w.noErr(w.eng.Update(w.ctx, meta.Want{}, func(tx meta.Tx) error {
+		tx.SetDirStat(hour, meta.DirStat{Length: 1, Space: 8192 + 4096, Inodes: 2}) // a length is no fault
+		return nil
+	}))
+	_, err = CheckTree(w.ctx, w.v, meta.RootIno, o)
+	w.noErr(err)
+	w.noErr(w.eng.Update(w.ctx, meta.Want{}, func(tx meta.Tx) error {
+		tx.SetDirStat(hour, meta.DirStat{})
+		return nil
+	}))
+	if _, err = CheckTree(w.ctx, w.v, meta.RootIno, o); !errors.Is(err, ErrBroken) {
+		t.Errorf("wrong statistics of the trash: %v", err)
+	}
+	o.Repair = true
+	r, err = CheckTree(w.ctx, w.v, meta.RootIno, o)
+	w.noErr(err)
+	equal(t, "repair", r, TreeResult{Dirs: 4, Broken: 1, Repaired: 1})
+	metatest.CheckClosed(t, w.v)
 }

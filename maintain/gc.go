@@ -16,7 +16,7 @@ import (
 // GCOptions say what GC does besides looking. The zero value changes nothing.
 type GCOptions struct {
 	// Delete removes leaked objects, expired trash, data of removed files, slices without references, given up
-	// clones and inodes without an entry. The volume must have been opened with FreeSlice.
+	// clones and inodes without an entry. The volume must have been opened with FreeSlices.
 	Delete bool
 	// Compactor compacts all chunks with more than one slice first; nil: none.
 	Compactor *Compactor
@@ -262,27 +262,13 @@ func (g *gc) deleteLeaked(ctx context.Context) error {
 	if err := g.listSlices(ctx, &g.known); err != nil {
 		return err
 	}
-	var failed atomic.Int64
-	p := newPool(ctx, g.o.Threads)
+	var names []string
 	for _, k := range g.leaked {
-		if _, ok := g.wanted(k); ok {
-			continue
+		if _, ok := g.wanted(k); !ok {
+			names = append(names, k.Name(g.format.HashPrefix))
 		}
-		p.Go(func(ctx context.Context) error {
-			err := g.store.Delete(ctx, k.Name(g.format.HashPrefix))
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil:
-				failed.Add(1)
-				g.log.Warn("delete leaked object", "object", k.Name(g.format.HashPrefix), "err", err)
-			default:
-				g.o.Progress.add(StepLeaked, 1)
-			}
-			return nil
-		})
 	}
-	err := p.end(nil)
-	g.r.Failed += failed.Load()
+	failed, err := deleteObjects(ctx, g.store, names, g.o.Threads, g.log, func(int) { g.o.Progress.add(StepLeaked, 1) })
+	g.r.Failed += failed
 	return err
 }

@@ -86,8 +86,11 @@ func TestGCTrashAndDelayed(t *testing.T) {
 	equal(t, "without delete", r, GCResult{Scanned: 4, Valid: 2, Compacted: Count{2, 200}})
 	r = w.gc(GCOptions{Delete: true})
 	equal(t, "trash", r.Trash, 2) // the file, and its hour
-	equal(t, "slices", r.DelSlices, Count{2, 200})
-	// The data of the file in the trash is freed by the background or by the run, whoever comes first.
+	// The data of the file in the trash is freed by the background or by the run, whoever comes first; the background may
+	// have come as far as a slice without references.
+	if r.DelSlices != (Count{3, 230}) {
+		equal(t, "slices", r.DelSlices, Count{2, 200})
+	}
 	equal(t, "valid", r.Valid, 1)
 	equal(t, "failed", r.Failed, 0)
 }

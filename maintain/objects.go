@@ -2,6 +2,7 @@ package maintain
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -59,4 +60,29 @@ func listObjects(ctx context.Context, store object.Store, prefix string, fn func
 			return nil
 		}
 	}
+}
+
+// deletePart is how many objects are deleted before the next ones are begun: enough that all threads have full requests.
+const deletePart = 10_000
+
+// deleteObjects deletes objects, many with a request where the store can, and tells the places of those that are gone.
+// What cannot be deleted is logged and counted.
+func deleteObjects(ctx context.Context, store object.Store, names []string, n int, log *slog.Logger, done func(i int)) (failed int64, err error) {
+	slots := make(chan struct{}, threads(n))
+	for from := 0; from < len(names); from += deletePart {
+		part := names[from:min(from+deletePart, len(names))]
+		errs := object.DeleteAll(ctx, store, slots, part)
+		if ctx.Err() != nil {
+			return failed, ctx.Err()
+		}
+		for i := range part {
+			if errs != nil && errs[i] != nil {
+				failed++
+				log.Warn("delete object", "object", part[i], "err", errs[i])
+				continue
+			}
+			done(from + i)
+		}
+	}
+	return failed, nil
 }

@@ -47,6 +47,15 @@ func (c *counted) Delete(ctx context.Context, key string) error {
 	return c.Store.Delete(ctx, key)
 }
 
+func (c *counted) BulkLimit() int {
+	return object.BulkLimit(c.Store)
+}
+
+func (c *counted) DeleteBulk(ctx context.Context, keys []string) []error {
+	c.deletes.Add(1)
+	return object.DeleteBulk(ctx, c.Store, keys)
+}
+
 func (c *counted) List(ctx context.Context, prefix, after string, limit int) ([]object.Info, bool, error) {
 	c.lists.Add(1)
 	return c.Store.List(ctx, prefix, after, limit)
@@ -90,9 +99,7 @@ func worldOn(t *testing.T, eng meta.Engine, edit func(*meta.Format)) *world {
 
 func (w *world) open() {
 	w.t.Helper()
-	v, err := meta.Open(w.ctx, w.eng, meta.Options{Now: w.now, SkipDirMtime: -1, FreeSlice: func(ctx context.Context, id uint64, size uint32) error {
-		return w.blocks.Delete(ctx, SliceKeys(id, size, w.blockSize())...)
-	}})
+	v, err := meta.Open(w.ctx, w.eng, meta.Options{Now: w.now, SkipDirMtime: -1, FreeSlices: FreeSlices(w.blockSize(), w.blocks.DeleteEach)})
 	w.noErr(err)
 	w.v = v
 }

@@ -21,6 +21,7 @@ func (f *Format) TurnOnACL() {
 
 // SetFacl sets one of the access control lists of an inode; an empty one removes it.
 func (v *Volume) SetFacl(ctx context.Context, who Cred, ino Ino, typ ACLType, rule ACL) error {
+	defer v.timed("SetFacl", v.began())
 	switch {
 	case !v.format.Load().EnableACL:
 		return posix.ENOTSUP
@@ -87,6 +88,7 @@ func setACL(tx Tx, a *Attr, typ ACLType, rule ACL) error {
 
 // GetFacl gives one of the access control lists of an inode; ENODATA if it has none.
 func (v *Volume) GetFacl(ctx context.Context, ino Ino, typ ACLType) (ACL, error) {
+	defer v.timed("GetFacl", v.began())
 	switch {
 	case !v.format.Load().EnableACL:
 		return ACL{}, posix.ENOTSUP

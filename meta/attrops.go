@@ -9,6 +9,7 @@ import (
 
 // GetAttr gives the attribute of an inode.
 func (v *Volume) GetAttr(ctx context.Context, ino Ino) (Attr, error) {
+	defer v.timed("GetAttr", v.began())
 	var a Attr
 	err := v.view(ctx, func() string { return fmt.Sprintf("attribute of inode %d", ino) }, Want{Attrs: []Ino{ino}}, func(r Reader) error {
 		var ok bool
@@ -43,6 +44,7 @@ type Change struct {
 
 // SetAttr changes attributes other than the length, and gives them before and after.
 func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old, a Attr, err error) {
+	defer v.timed("SetAttr", v.began())
 	what := func() string { return fmt.Sprintf("change attributes of inode %d", ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -159,6 +161,7 @@ func (v *Volume) Access(ctx context.Context, who Cred, ino Ino, mask uint16) err
 
 // Readlink gives the target of a symlink.
 func (v *Volume) Readlink(ctx context.Context, ino Ino) (string, error) {
+	defer v.timed("ReadLink", v.began())
 	var target string
 	err := v.view(ctx, func() string { return fmt.Sprintf("target of inode %d", ino) }, Want{}, func(r Reader) error {
 		var ok bool
@@ -179,6 +182,7 @@ func (v *Volume) Readlink(ctx context.Context, ino Ino) (string, error) {
 
 // Link makes another name for an inode.
 func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) (Attr, error) {
+	defer v.timed("Link", v.began())
 	if dir.IsTrash() || ino.IsTrash() {
 		return Attr{}, posix.EPERM
 	}

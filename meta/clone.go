@@ -32,6 +32,7 @@ const (
 // built out of sight and appears complete or not at all; it is not a snapshot of one moment. Hard links become
 // files of their own.
 func (v *Volume) Clone(ctx context.Context, who Cred, src, dir Ino, name string, opt CloneOptions) (Ino, error) {
+	defer v.timed("Clone", v.began())
 	switch {
 	case v.opt.ReadOnly:
 		return 0, posix.EROFS

@@ -21,6 +21,7 @@ const (
 // gives how many bytes it has done, which are fewer than asked for at the end of the source and in a range that is
 // too long for one transaction, and the attribute of out before and after.
 func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, offOut, size uint64, flags uint32) (copied uint64, old, a Attr, err error) {
+	defer v.timed("CopyFileRange", v.began())
 	switch {
 	case flags != 0:
 		return 0, Attr{}, Attr{}, posix.EINVAL
@@ -35,9 +36,10 @@ func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, o
 	for i := offIn >> ChunkBits; size > 0 && i <= (offIn+size-1)>>ChunkBits && len(want.Chunks) < copyChunks; i++ {
 		want.Chunks = append(want.Chunks, ChunkID{in, uint32(i)})
 	}
+	var dirs holders
 	what := func() string { return fmt.Sprintf("copy %d bytes of inode %d to %d", size, in, out) }
 	err = v.update(ctx, what, want, func(tx Tx) error {
-		copied = 0
+		copied, dirs = 0, holders{}
 		src, ok, err := tx.Attr(in)
 		if err != nil {
 			return err
@@ -84,23 +86,19 @@ func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, o
 		}
 		copied = c.to - offOut
 		a.Length = max(a.Length, c.to)
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, out, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, out, &old, &a); err != nil {
 			return err
 		}
 		a.Mtime = v.time()
 		a.Ctime = a.Mtime
 		tx.SetAttr(out, &a)
 		c.apply(tx, out)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return 0, Attr{}, Attr{}, err
 	}
-	v.resized(ctx, out, &old, &a)
+	v.resized(ctx, dirs, &old, &a)
 	return copied, old, a, nil
 }
 

@@ -38,6 +38,7 @@ type New struct {
 
 // Mknod makes an inode of any type and enters it into a directory.
 func (v *Volume) Mknod(ctx context.Context, who Cred, dir Ino, name string, n New) (Ino, Attr, error) {
+	defer v.timed("Mknod", v.began())
 	switch {
 	case !n.Type.Valid():
 		return 0, Attr{}, posix.EINVAL

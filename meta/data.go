@@ -14,6 +14,7 @@ func (v *Volume) NewSlice(ctx context.Context) (uint64, error) { return v.slices
 
 // Chunk gives the slice records of a chunk in commit order.
 func (v *Volume) Chunk(ctx context.Context, ino Ino, index uint32) ([]Slice, error) {
+	defer v.timed("Read", v.began())
 	var records []Slice
 	want := Want{Chunks: []ChunkID{{ino, index}}}
 	err := v.view(ctx, func() string { return fmt.Sprintf("read chunk %d of inode %d", index, ino) }, want, func(r Reader) (err error) {
@@ -40,15 +41,17 @@ const commitTries = 5
 
 // Commit is what Write publishes.
 type Commit struct {
-	Slices []Written // in the order in which they were written
-	Mtime  Time      // time of the last write to them
-	Again  bool      // an earlier Write of the same slices ended with an error and may have published them
+	Slices  []Written // in the order in which they were written
+	Mtime   Time      // time of the last write to them
+	Promise *Promise  // what was promised to the writes; nil: nothing
+	Again   bool      // an earlier Write of the same slices ended with an error and may have published them
 }
 
 // Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
 // EPERM, ENOSPC and EDQUOT the slices are not published and their blocks are the caller's to remove; after any
 // other error they may have been published, and the caller tries again with Again set.
 func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after Attr, err error) {
+	defer v.timed("Write", v.began())
 	look := c.Again
 	for try := 1; ; try++ {
 		if look {
@@ -58,7 +61,7 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 				return a, a, err
 			}
 		}
-		before, after, err = v.write(ctx, ino, c.Slices, c.Mtime)
+		before, after, err = v.write(ctx, ino, c)
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}
@@ -79,7 +82,9 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 	return there, a, err
 }
 
-func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (old, a Attr, err error) {
+func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err error) {
+	ws, mtime := c.Slices, c.Mtime
+	var dirs holders
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -97,8 +102,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 		for _, w := range ws {
 			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
 		}
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		a.Mtime, a.Ctime = mtime, v.time()
@@ -112,15 +116,13 @@ func (v *Volume) write(ctx context.Context, ino Ino, ws []Written, mtime Time) (
 			tx.AppendSlices(ino, ws[run].Index, records)
 		}
 		countRefs(tx, ws)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, Attr{}, err
 	}
-	v.resized(ctx, ino, &old, &a)
+	v.kept(c.Promise, a.Space()) // before it is counted as used: counted twice it could refuse a write
+	v.resized(ctx, dirs, &old, &a)
 	for _, w := range ws {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
 	}
@@ -146,39 +148,15 @@ func countRefs(tx Tx, ws []Written) {
 	}
 }
 
-// resized does what follows a commit that changed the length of a file.
-func (v *Volume) resized(ctx context.Context, ino Ino, old, a *Attr) {
-	d := DirStat{Length: int64(a.Length) - int64(old.Length), Space: a.Space() - old.Space()}
-	v.usage.add(d.Space, 0)
-	v.chargeOwner(a, use{space: d.Space})
-	if d == (DirStat{}) || a.Nlink == 0 { // an open file without a name is in no directory
-		return
-	}
-	if a.Parent != 0 {
-		v.chargeDir(ctx, a.Parent, d)
-		return
-	}
-	var parents map[Ino]int64
-	err := v.view(ctx, func() string { return fmt.Sprintf("parents of inode %d", ino) }, Want{}, func(r Reader) (err error) {
-		parents, err = r.Parents(ino)
-		return err
-	})
-	if err != nil {
-		v.log.Warn("directory statistics and quotas miss a change of size", "inode", ino, "err", err)
-		return
-	}
-	for dir, n := range parents {
-		v.chargeDir(ctx, dir, DirStat{Length: d.Length * n, Space: d.Space * n})
-	}
-}
-
 // Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
 // checked when it was opened.
 func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
+	defer v.timed("Truncate", v.began())
 	if length >= MaxFileSize {
 		return Attr{}, posix.EFBIG
 	}
 	var a, old Attr
+	var dirs holders
 	what := func() string { return fmt.Sprintf("truncate inode %d to %d", ino, length) }
 	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -192,7 +170,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		case a.Type != TypeFile, a.Flags&(FlagImmutable|FlagAppend) != 0, a.Parent > TrashIno && !opened:
 			return posix.EPERM
 		}
-		old = a
+		old, dirs = a, holders{}
 		if !opened {
 			if err := access(tx, who, &a, MayWrite); err != nil {
 				return err
@@ -202,8 +180,7 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 			return nil
 		}
 		a.Length = length
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		if err := zeroRange(tx, ino, min(old.Length, length), max(old.Length, length)); err != nil {
@@ -212,15 +189,12 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		a.Mtime = v.time()
 		a.Ctime = a.Mtime
 		tx.SetAttr(ino, &a)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, err
 	}
-	v.resized(ctx, ino, &old, &a)
+	v.resized(ctx, dirs, &old, &a)
 	return a, nil
 }
 

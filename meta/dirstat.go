@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,11 +18,22 @@ type dirStats struct {
 
 	mu      sync.Mutex // guards pending
 	pending map[Ino]DirStat
+
+	// below has the beat at which a record would have become negative for the first time; guarded by io, as is beat.
+	below map[Ino]uint64
+	beat  uint64 // counts intervals
+
+	patience uint64 // statPatience, or statLastPatience at the end; guarded by io
 }
 
 const (
 	statFlushInterval = time.Second
 	statFlushBatch    = 200 // directories per transaction
+	// statPatience is how many intervals are waited for what another client has added, and not flushed, when this one takes
+	// more away than is recorded. A count of the entries at once would have what that client adds twice.
+	statPatience = 10
+	// statLastPatience is how many a client waits that is being closed.
+	statLastPatience = 5
 )
 
 func (s DirStat) negate() DirStat { return DirStat{-s.Length, -s.Space, -s.Inodes} }
@@ -33,7 +45,9 @@ func (s DirStat) plus(d DirStat) DirStat {
 // statOf is what an entry adds to the statistics of its directory.
 func statOf(a *Attr) DirStat { return DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1} }
 
-func (d *dirStats) init() { d.pending = map[Ino]DirStat{} }
+func (d *dirStats) init() {
+	d.pending, d.below, d.patience = map[Ino]DirStat{}, map[Ino]uint64{}, statPatience
+}
 
 // forget drops what is pending for a directory that is gone.
 func (d *dirStats) forget(dir Ino) {
@@ -59,6 +73,7 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			v.stats.nextBeat()
 			if err := v.flushStats(ctx); err != nil && ctx.Err() == nil {
 				v.log.Warn("flush directory statistics", "err", err)
 			}
@@ -66,8 +81,39 @@ func (v *Volume) flushStatsLoop(ctx context.Context) {
 	}
 }
 
-// flushStats writes the pending changes. After an error they are lost; a record that went wrong is recounted
-// when it is found negative or missing, or by fsck.
+// flushAllStats is flushStats that leaves nothing behind: it waits where that would try again later.
+func (v *Volume) flushAllStats(ctx context.Context) error {
+	const looks = 10 // in an interval
+	v.stats.io.Lock()
+	v.stats.patience = statLastPatience
+	v.stats.io.Unlock()
+	for n := 1; ; n++ {
+		err := v.flushStats(ctx)
+		v.stats.io.Lock()
+		left := len(v.stats.below)
+		v.stats.io.Unlock()
+		if err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(statFlushInterval / looks):
+		}
+		if n%looks == 0 {
+			v.stats.nextBeat()
+		}
+	}
+}
+
+func (d *dirStats) nextBeat() {
+	d.io.Lock()
+	d.beat++
+	d.io.Unlock()
+}
+
+// flushStats writes the pending changes. What cannot be written stays pending. A record that went wrong is recounted when
+// it is found missing, or negative for a while, or by fsck.
 func (v *Volume) flushStats(ctx context.Context) error {
 	v.stats.io.Lock()
 	defer v.stats.io.Unlock()
@@ -75,7 +121,9 @@ func (v *Volume) flushStats(ctx context.Context) error {
 	pending := v.stats.pending
 	v.stats.pending = map[Ino]DirStat{}
 	v.stats.mu.Unlock()
+	maps.DeleteFunc(v.stats.below, func(dir Ino, _ uint64) bool { return pending[dir] == DirStat{} })
 
+	var failed error
 	batch := make(map[Ino]DirStat, min(len(pending), statFlushBatch))
 	flush := func() error {
 		if len(batch) == 0 {
@@ -87,7 +135,7 @@ func (v *Volume) flushStats(ctx context.Context) error {
 			return err
 		}
 		for _, dir := range recount {
-			if err := v.recountDir(ctx, dir); err != nil {
+			if err := v.recountDir(ctx, dir, false); err != nil {
 				return err
 			}
 		}
@@ -99,38 +147,94 @@ func (v *Volume) flushStats(ctx context.Context) error {
 		}
 		batch[dir] = d
 		if len(batch) == statFlushBatch {
-			if err := flush(); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, flush())
 		}
 	}
-	return flush()
+	return errors.Join(failed, flush())
 }
 
 // addStats adds to the records that exist and lists the directories whose record must be counted anew.
 func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount []Ino, err error) {
 	what := func() string { return "flush directory statistics" }
+	var later []Ino
 	err = v.update(ctx, what, Want{}, func(tx Tx) error {
-		recount = recount[:0]
+		recount, later = recount[:0], later[:0]
 		stored, err := tx.DirStats(slices.Collect(maps.Keys(batch)))
 		if err != nil {
 			return err
 		}
 		for dir, d := range batch {
 			s, ok := stored[dir]
-			if sum := s.plus(d); !ok || sum.Length < 0 || sum.Space < 0 || sum.Inodes < 0 {
+			sum := s.plus(d)
+			switch negative := sum.Length < 0 || sum.Space < 0 || sum.Inodes < 0; {
+			case ok && negative && v.stats.waits(dir):
+				later = append(later, dir)
+			case !ok || negative:
 				recount = append(recount, dir)
-				continue
+			default:
+				tx.AddDirStat(dir, d)
 			}
-			tx.AddDirStat(dir, d)
 		}
 		return nil
 	})
+	if err != nil {
+		if !errors.Is(err, ErrUnknown) { // else they may be stored
+			for dir, d := range batch {
+				v.addDirStat(dir, d)
+			}
+		}
+		return nil, err
+	}
+	for dir := range batch {
+		if !slices.Contains(later, dir) {
+			delete(v.stats.below, dir)
+		}
+	}
+	for _, dir := range later {
+		if _, known := v.stats.below[dir]; !known {
+			v.stats.below[dir] = v.stats.beat
+		}
+		v.addDirStat(dir, batch[dir])
+	}
 	return recount, err
 }
 
-// recountDir counts a directory and stores the result, if the directory exists.
-func (v *Volume) recountDir(ctx context.Context, dir Ino) error {
+// waits says whether a record that would become negative may still be put right by another client.
+func (d *dirStats) waits(dir Ino) bool {
+	since, known := d.below[dir]
+	return !known || d.beat-since < d.patience
+}
+
+// EnableDirStats begins to keep statistics of directories. Records of an earlier time go: they are not true any more,
+// and one that is missing is counted when it is needed.
+func (v *Volume) EnableDirStats(ctx context.Context) error {
+	for cursor := ""; ; {
+		page, next, err := v.ScanNodes(ctx, cursor, statFlushBatch)
+		if err != nil {
+			return err
+		}
+		err = v.update(ctx, func() string { return "drop old directory statistics" }, Want{}, func(tx Tx) error {
+			for _, n := range page {
+				if n.Attr.Type == TypeDirectory {
+					tx.DropDirStat(n.Ino)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	return v.changeFormat(ctx, func(f *Format) { f.DirStats = true })
+}
+
+// recountDir counts a directory and stores the result, if the directory exists. One in the trash has lost its record on
+// purpose: it would not be kept up, and be wrong when the directory comes back. It gets one only if trashed says so.
+func (v *Volume) recountDir(ctx context.Context, dir Ino, trashed bool) error {
+	v.stats.forget(dir) // what is counted now has it
 	var s DirStat
 	for cursor := ""; ; {
 		page, next, err := v.Readdir(ctx, dir, cursor, 1000, true)
@@ -151,7 +255,7 @@ func (v *Volume) recountDir(ctx context.Context, dir Ino) error {
 	what := func() string { return fmt.Sprintf("store statistics of directory %d", dir) }
 	return v.update(ctx, what, Want{Perms: []Ino{dir}}, func(tx Tx) error {
 		a, ok, err := tx.Perm(dir)
-		if err != nil || !ok || a.Type != TypeDirectory {
+		if err != nil || !ok || a.Type != TypeDirectory || a.Parent.IsTrash() && !dir.IsTrash() && !trashed {
 			return err
 		}
 		tx.SetDirStat(dir, s)

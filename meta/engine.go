@@ -69,7 +69,7 @@ const (
 // Inside Update a read also is a promise: the transaction commits only if the record is still the same. The
 // methods that promise less say so.
 type Reader interface {
-	// Setting is the JSON of the volume's format; nil when the database holds no volume. No promise.
+	// Setting is the JSON of the volume's format; nil when the database holds no volume.
 	Setting() ([]byte, error)
 
 	Attr(ino Ino) (a Attr, ok bool, err error)
@@ -138,6 +138,10 @@ type Reader interface {
 	Flocks(ino Ino) (map[LockOwner]FlockType, error)
 	// Plocks gives the POSIX record locks of an inode, by owner and in ascending order of Start.
 	Plocks(ino Ino) (map[LockOwner][]Plock, error)
+
+	// Locked lists the inodes on which a session has locks, in ascending order. Redis does not know the shared BSD
+	// locks of official clients there. No promise.
+	Locked(sid uint64) ([]Ino, error)
 
 	// Sessions lists the sessions of all clients, expired ones included. No promise.
 	Sessions() ([]SessionRecord, error)

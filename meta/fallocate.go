@@ -38,9 +38,11 @@ func checkFalloc(mode uint32, off, size uint64) error {
 // Fallocate makes sure that a file reaches to off+size, or turns what lies in that range to zeros, and gives the
 // attribute before and after. It comes through an open descriptor, whose rights were checked when it was opened.
 func (v *Volume) Fallocate(ctx context.Context, ino Ino, mode uint32, off, size uint64) (old, a Attr, err error) {
+	defer v.timed("Fallocate", v.began())
 	if err := checkFalloc(mode, off, size); err != nil {
 		return Attr{}, Attr{}, err
 	}
+	var dirs holders
 	what := func() string { return fmt.Sprintf("fallocate %d+%d of inode %d", off, size, ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
@@ -60,8 +62,7 @@ func (v *Volume) Fallocate(ctx context.Context, ino Ino, mode uint32, off, size 
 		if mode&FallocKeepSize == 0 {
 			a.Length = max(a.Length, off+size)
 		}
-		grown := a.Space() - old.Space()
-		if err := v.checkGrowth(tx, ino, &old, grown); err != nil {
+		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
 		if end := min(off+size, old.Length); mode&(FallocPunchHole|FallocZero) != 0 && off < end {
@@ -72,14 +73,11 @@ func (v *Volume) Fallocate(ctx context.Context, ino Ino, mode uint32, off, size 
 		a.Mtime = v.time()
 		a.Ctime = a.Mtime
 		tx.SetAttr(ino, &a)
-		if grown != 0 {
-			tx.AddUsage(grown, 0)
-		}
 		return nil
 	})
 	if err != nil {
 		return Attr{}, Attr{}, err
 	}
-	v.resized(ctx, ino, &old, &a)
+	v.resized(ctx, dirs, &old, &a)
 	return old, a, nil
 }

@@ -13,6 +13,7 @@ import (
 // already exchanges it; while it waits it has none, or two who want to go from shared to exclusive would wait for
 // each other.
 func (v *Volume) Flock(ctx context.Context, ino Ino, owner uint64, typ FlockType, block bool) error {
+	defer v.timed("Flock", v.began())
 	me, err := v.locker(owner)
 	if err != nil {
 		if typ == FlockNone {

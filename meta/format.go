@@ -2,7 +2,6 @@ package meta
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/md5" //nolint:gosec // the key derivation of the volume format
@@ -332,71 +331,4 @@ func fullFormat() Format {
 		MetaVersion: 1, MinClientVersion: "x", MaxClientVersion: "x", DirStats: true, UserGroupQuota: true,
 		RangerRestURL: "x", RangerService: "x", ChangeLog: true, ChangeLogMaxAge: 1, ChangeLogMaxLines: 1, KerbConf: "x",
 	}
-}
-
-// Load reads the format of the volume in a database; ErrNotFormatted if it holds none.
-func Load(ctx context.Context, engine Engine) (Format, error) {
-	var b []byte
-	err := engine.View(ctx, Want{}, func(r Reader) (err error) {
-		b, err = r.Setting()
-		return err
-	})
-	switch {
-	case err != nil:
-		return Format{}, fmt.Errorf("load volume setting: %w", err)
-	case b == nil:
-		return Format{}, ErrNotFormatted
-	}
-	return DecodeFormat(b)
-}
-
-// Create stores a new volume: its format, the root and the trash. It refuses a database that holds one, unless
-// the two have the same UUID.
-func Create(ctx context.Context, engine Engine, f Format, now Time) error {
-	if err := engine.Init(ctx); err != nil {
-		return fmt.Errorf("prepare database: %w", err)
-	}
-	return store(ctx, engine, f, now, true)
-}
-
-// Store replaces the format of an existing volume, and makes the trash if it is used from now on.
-func Store(ctx context.Context, engine Engine, f Format, now Time) error {
-	return store(ctx, engine, f, now, false)
-}
-
-func store(ctx context.Context, engine Engine, f Format, now Time, create bool) error {
-	b, err := f.Encode()
-	if err != nil {
-		return err
-	}
-	now.Nsec = 0 // as the format has it for the root and the trash
-	return engine.Update(ctx, Want{Attrs: []Ino{RootIno, TrashIno}}, func(tx Tx) error {
-		old, err := tx.Setting()
-		if err != nil {
-			return err
-		}
-		if create && old != nil {
-			return errors.New("the database holds a volume already")
-		}
-		tx.SetSetting(b)
-		root := Attr{Type: TypeDirectory, Mode: 0777, Atime: now, Mtime: now, Ctime: now, Nlink: 2, Length: 4096, Parent: RootIno}
-		if create {
-			if err := addIfAbsent(tx, RootIno, root); err != nil {
-				return err
-			}
-		}
-		if f.TrashDays > 0 {
-			root.Mode = 0555
-			return addIfAbsent(tx, TrashIno, root)
-		}
-		return nil
-	})
-}
-
-func addIfAbsent(tx Tx, ino Ino, a Attr) error {
-	_, ok, err := tx.Attr(ino)
-	if err == nil && !ok {
-		tx.SetAttr(ino, &a)
-	}
-	return err
 }

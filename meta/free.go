@@ -1,8 +1,11 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -19,8 +22,13 @@ type freer struct {
 }
 
 const (
-	freeQueue = 100_000 // files waiting; 24 bytes each
-	freeBatch = 100     // files freed in one transaction
+	freeQueue  = 100_000 // files waiting; 24 bytes each
+	freeBatch  = 1000    // files freed in one transaction, and as far as they are small with one request to the store
+	freeBlocks = 1000    // blocks that FreeSlices is given at a time: what S3 takes in one request
+
+	// freeLinger is how long the first file waits for others: long enough for the removal of a tree to fill a batch.
+	freeLinger = 100 * time.Millisecond
+	freeTime   = 5 * time.Minute // for freeBlocks blocks, or one slice of up to 1,024
 )
 
 func (f *freer) init(v *Volume) {
@@ -36,7 +44,7 @@ func (f *freer) init(v *Volume) {
 
 // frees says whether this client removes data.
 func (v *Volume) frees() bool {
-	return v.opt.FreeSlice != nil && v.opt.MaxDeletes > 0 && !v.opt.ReadOnly
+	return v.opt.FreeSlices != nil && v.opt.MaxDeletes > 0 && !v.opt.ReadOnly
 }
 
 func (f *freer) close() {
@@ -63,14 +71,19 @@ func (f *freer) run(ctx context.Context) {
 		case d := <-f.queue:
 			batch = append(batch, d)
 		}
+		linger := time.NewTimer(freeLinger)
 		for more := true; more && len(batch) < freeBatch; {
 			select {
 			case d := <-f.queue:
 				batch = append(batch, d)
-			default:
+			case <-linger.C:
 				more = false
+			case <-ctx.Done():
+				linger.Stop()
+				return
 			}
 		}
+		linger.Stop()
 		if err := f.v.freeFiles(ctx, batch); err != nil && ctx.Err() == nil {
 			f.v.log.Warn("free data of removed files", "files", len(batch), "err", err)
 		}
@@ -156,26 +169,56 @@ func (v *Volume) freeSlices(ctx context.Context, dead []SliceRef) error {
 	if len(dead) == 0 || !v.frees() {
 		return nil
 	}
-	freed := make([]bool, len(dead))
+	errs := make([]error, len(dead))
 	var g errgroup.Group
 	g.SetLimit(v.opt.MaxDeletes)
-	for i, s := range dead {
+	for from, to := range v.freeParts(dead) {
 		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // up to 1,024 objects
+			ctx, cancel := context.WithTimeout(ctx, freeTime)
 			defer cancel()
-			err := v.opt.FreeSlice(ctx, s.ID, s.Size)
-			freed[i] = err == nil
-			return err
+			copy(errs[from:to], v.opt.FreeSlices(ctx, dead[from:to]))
+			return nil
 		})
 	}
-	failed := g.Wait()
+	_ = g.Wait() //nolint:errcheck // the errors are in errs
+	failed := 0
+	var first error
+	for _, err := range errs {
+		if err != nil {
+			failed++
+			first = cmp.Or(first, err)
+		}
+	}
+	if first != nil {
+		first = fmt.Errorf("%d of %d slices: %w", failed, len(dead), first)
+	}
 	err := v.update(ctx, func() string { return "forget freed slices" }, Want{}, func(tx Tx) error {
 		for i, s := range dead {
-			if freed[i] {
+			if errs[i] == nil {
 				tx.DropRef(s.ID, s.Size)
 			}
 		}
 		return nil
 	})
-	return errors.Join(failed, err)
+	return errors.Join(first, err)
+}
+
+// freeParts cuts slices into parts of at most freeBlocks blocks, or of one slice, and gives the first and the end of
+// each.
+func (v *Volume) freeParts(dead []SliceRef) iter.Seq2[int, int] {
+	size := v.format.Load().BlockBytes()
+	return func(yield func(from, to int) bool) {
+		from, blocks := 0, 0
+		for i, s := range dead {
+			n := int((s.Size + size - 1) / size)
+			if i > from && blocks+n > freeBlocks {
+				if !yield(from, i) {
+					return
+				}
+				from, blocks = i, 0
+			}
+			blocks += n
+		}
+		yield(from, len(dead))
+	}
 }

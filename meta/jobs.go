@@ -55,7 +55,7 @@ func (v *Volume) RunJobs(ctx context.Context) error {
 		}},
 		{NextCleanupSlices, func(ctx context.Context) error {
 			_, err := v.CleanDeadSlices(ctx, nil)
-			return errors.Join(err, v.dropSpareRefs(ctx))
+			return errors.Join(err, v.dropSpareRefs(ctx), v.collect(ctx))
 		}},
 		{LastCleanupTrash, v.cleanTrashJob},
 	}
@@ -223,6 +223,18 @@ func (v *Volume) CleanDeadSlices(ctx context.Context, done func(n int)) (Cleaned
 	}
 }
 
+// collector is an engine whose database keeps replaced values until it is told otherwise.
+type collector interface {
+	Collect(ctx context.Context) error
+}
+
+func (v *Volume) collect(ctx context.Context) error {
+	if c, ok := v.engine.(collector); ok {
+		return c.Collect(ctx)
+	}
+	return nil
+}
+
 // dropSpareRefs removes reference records that say no more than a missing one.
 func (v *Volume) dropSpareRefs(ctx context.Context) error {
 	for last := []SliceRef(nil); ; {
@@ -272,22 +284,19 @@ func (v *Volume) CleanDelayed(ctx context.Context, before int64, done func(n int
 			return c, err
 		}
 		dropped := 0
+		var dead []SliceRef
 		for _, d := range sets {
-			dead, there, err := v.dropDelayed(ctx, d)
+			gone, there, err := v.dropDelayed(ctx, d)
 			if err != nil {
-				return c, err
+				return c, errors.Join(err, v.freeSlices(ctx, dead))
 			}
 			if there {
 				dropped++
 			}
-			if err := v.freeSlices(ctx, dead); err != nil {
-				if ctx.Err() != nil {
-					return c, err
-				}
-				c.Failed += int64(len(dead)) // CleanDeadSlices finds them
-				v.log.Warn("free delayed slices", "err", err)
-				continue
-			}
+			dead = append(dead, gone...)
+		}
+		switch err := v.freeSlices(ctx, dead); {
+		case err == nil:
 			c.Files += int64(len(dead))
 			for _, s := range dead {
 				c.Bytes += int64(s.Size)
@@ -295,6 +304,11 @@ func (v *Volume) CleanDelayed(ctx context.Context, before int64, done func(n int
 			if done != nil {
 				done(len(dead))
 			}
+		case ctx.Err() != nil:
+			return c, err
+		default:
+			c.Failed += int64(len(dead)) // CleanDeadSlices finds them
+			v.log.Warn("free delayed slices", "err", err)
 		}
 		if dropped == 0 { // somebody else is at it, or a record is listed that cannot be named
 			return c, nil

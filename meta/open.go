@@ -19,13 +19,24 @@ type OpenFor struct {
 // Open counts an open handle of a file and gives its attribute. Close must follow. An open file that this client
 // unlinks lives on until its last handle is closed.
 func (v *Volume) Open(ctx context.Context, who Cred, ino Ino, want OpenFor) (Attr, error) {
+	return v.open(ctx, who, ino, want, func() (Attr, error) { return v.GetAttr(ctx, ino) })
+}
+
+// OpenKnown is Open of a file whose attribute, as it was a moment ago, is good enough.
+func (v *Volume) OpenKnown(ctx context.Context, who Cred, ino Ino, a *Attr, want OpenFor) error {
+	_, err := v.open(ctx, who, ino, want, func() (Attr, error) { return *a, nil })
+	return err
+}
+
+func (v *Volume) open(ctx context.Context, who Cred, ino Ino, want OpenFor, attr func() (Attr, error)) (Attr, error) {
+	defer v.timed("Open", v.began())
 	if v.opt.ReadOnly && (want.Write || want.Append || want.Truncate) {
 		return Attr{}, posix.EROFS
 	}
 	var a Attr
 	err := v.retainWhenSettled(ctx, ino)
 	if err == nil {
-		a, err = v.GetAttr(ctx, ino)
+		a, err = attr()
 	}
 	if err == nil {
 		err = v.mayOpen(ctx, who, &a, want)

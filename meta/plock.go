@@ -67,6 +67,7 @@ func (l Plock) checked() (Plock, error) {
 // Setlk sets or removes, by its Type, a POSIX record lock of an owner. When another owner has a lock that does not
 // go with it the answer is EAGAIN or, with block, waits for that lock to go.
 func (v *Volume) Setlk(ctx context.Context, ino Ino, owner uint64, lock Plock, block bool) error {
+	defer v.timed("Setlk", v.began())
 	lock, err := lock.checked()
 	if err != nil {
 		return err
@@ -129,6 +130,7 @@ func (v *Volume) ReleaseLocks(ctx context.Context, ino Ino, owner uint64) error 
 // Getlk gives the first lock that would keep the owner from the lock of the probe, or one of type PlockUnlock if
 // none would. PID is 0 for a process that is not in this session.
 func (v *Volume) Getlk(ctx context.Context, ino Ino, owner uint64, probe Plock) (Plock, error) {
+	defer v.timed("Getlk", v.began())
 	probe, err := probe.checked()
 	if err != nil || probe.Type == PlockUnlock {
 		return Plock{}, cmp.Or(err, error(posix.EINVAL))

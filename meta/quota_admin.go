@@ -44,7 +44,7 @@ func (v *Volume) SetQuota(ctx context.Context, key QuotaKey, l Limits) (Quota, e
 		return Quota{}, err
 	}
 	if !v.format.Load().DirStats {
-		if err := v.changeFormat(ctx, func(f *Format) { f.DirStats = true }); err != nil {
+		if err := v.EnableDirStats(ctx); err != nil {
 			return Quota{}, err
 		}
 	}
@@ -140,6 +140,9 @@ func (v *Volume) DeleteQuota(ctx context.Context, key QuotaKey) error {
 	return v.loadQuotas(ctx)
 }
 
+// KnownQuota gives a quota record as this client knows it, with its own changes, without a trip.
+func (v *Volume) KnownQuota(key QuotaKey) (Quota, bool) { return v.quotas.get(key) }
+
 // Quotas gives all quota records, with the changes of this client.
 func (v *Volume) Quotas(ctx context.Context) (map[QuotaKey]Quota, error) {
 	if !v.opt.ReadOnly {
@@ -157,27 +160,18 @@ func (v *Volume) Quotas(ctx context.Context) (map[QuotaKey]Quota, error) {
 
 // changeFormat edits the stored format.
 func (v *Volume) changeFormat(ctx context.Context, edit func(*Format)) error {
-	var f Format
-	err := v.update(ctx, func() string { return "change volume setting" }, Want{}, func(tx Tx) error {
-		b, err := tx.Setting()
-		switch {
-		case err != nil:
-			return err
-		case b == nil:
-			return ErrNotFormatted
-		}
-		if f, err = DecodeFormat(b); err != nil {
-			return err
-		}
-		edit(&f)
-		if b, err = f.Encode(); err != nil {
-			return err
-		}
-		tx.SetSetting(b)
-		return nil
-	})
-	if err == nil {
-		v.format.Store(&f)
+	if v.opt.ReadOnly {
+		return posix.EROFS
 	}
-	return err
+	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
+	defer cancel()
+	f, err := Edit(ctx, v.engine, v.time(), func(f *Format, missing error) error {
+		edit(f)
+		return missing
+	})
+	if err != nil {
+		return describe(func() string { return "change volume setting" }, err)
+	}
+	v.format.Store(&f)
+	return nil
 }

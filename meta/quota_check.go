@@ -47,7 +47,7 @@ func (v *Volume) checkNew(dir Ino, a *Attr) error {
 }
 
 // checkGrowth says, inside a transaction, whether a file may use grown bytes more.
-func (v *Volume) checkGrowth(r Reader, ino Ino, a *Attr, grown int64) error {
+func (v *Volume) checkGrowth(in holders, a *Attr, grown int64) error {
 	if grown <= 0 {
 		return nil
 	}
@@ -57,18 +57,14 @@ func (v *Volume) checkGrowth(r Reader, ino Ino, a *Attr, grown int64) error {
 	if err := v.checkRoom(grown, 0); err != nil {
 		return err
 	}
-	if a.Nlink == 0 || v.quotas.dirs.Load() == 0 {
+	if v.quotas.dirs.Load() == 0 {
 		return nil
 	}
-	if a.Parent != 0 {
-		return v.checkDir(a.Parent, use{space: grown})
-	}
-	parents, err := r.Parents(ino)
-	if err != nil {
-		return err
+	if in.many == nil {
+		return v.checkDir(in.dir, use{space: grown})
 	}
 	b := bill{}
-	for dir, n := range parents {
+	for dir, n := range in.many {
 		chain, err := v.chain(dir)
 		if err != nil {
 			return err
@@ -134,6 +130,7 @@ func (v *Volume) removedDir(ino Ino) {
 
 // StatFS gives the size and use of the volume as seen from a directory: one under a quota shows no more than that.
 func (v *Volume) StatFS(ctx context.Context, dir Ino) Space {
+	defer v.timed("StatFS", v.began())
 	s := v.Format().Space(v.usage.get())
 	chain, err := v.payers(ctx, dir)
 	if err != nil {

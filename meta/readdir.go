@@ -10,6 +10,9 @@ import (
 // Readdir gives a page of a directory: about limit entries after cursor, which is "" at first. next is "" at the
 // end. "." and ".." are not stored and not given. plus adds the attributes.
 func (v *Volume) Readdir(ctx context.Context, dir Ino, cursor string, limit int, plus bool) (page []Dirent, next string, err error) {
+	if cursor == "" {
+		defer v.timed("NewDirHandler", v.began())
+	}
 	what := func() string { return fmt.Sprintf("list directory %d", dir) }
 	err = v.view(ctx, what, Want{}, func(r Reader) (err error) {
 		page, next, err = r.Entries(dir, cursor, limit, plus)
@@ -20,6 +23,7 @@ func (v *Volume) Readdir(ctx context.Context, dir Ino, cursor string, limit int,
 
 // Lookup finds a name in a directory. An entry whose inode is missing is given with its type alone.
 func (v *Volume) Lookup(ctx context.Context, who Cred, dir Ino, name string) (Ino, Attr, error) {
+	defer v.timed("Lookup", v.began())
 	if len(name) > MaxName {
 		return 0, Attr{}, posix.ENAMETOOLONG
 	}

@@ -22,6 +22,7 @@ type removal struct {
 
 // Unlink removes an entry that is not a directory.
 func (v *Volume) Unlink(ctx context.Context, who Cred, dir Ino, name string) error {
+	defer v.timed("Unlink", v.began())
 	if err := removableFrom(who, dir, name); err != nil {
 		return err
 	}
@@ -158,6 +159,7 @@ func (v *Volume) settleRemoved(ctx context.Context, r removal) {
 
 // Rmdir removes an empty directory.
 func (v *Volume) Rmdir(ctx context.Context, who Cred, dir Ino, name string) error {
+	defer v.timed("Rmdir", v.began())
 	switch name {
 	case ".":
 		return posix.EINVAL

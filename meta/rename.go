@@ -18,6 +18,7 @@ const (
 
 // Rename moves an entry, over another one if there is one.
 func (v *Volume) Rename(ctx context.Context, who Cred, from, to Name, flags uint32) error {
+	defer v.timed("Rename", v.began())
 	switch {
 	case flags == renameWhiteout, flags == renameWhiteout|RenameNoReplace:
 		return posix.ENOTSUP

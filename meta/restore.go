@@ -157,7 +157,8 @@ func (r *restorer) move(ctx context.Context, from, to Name) error {
 	return nil
 }
 
-// recount makes statistics for the directories, which lost them on their way into the trash.
+// recount makes statistics for the directories. They lost them on their way into the trash, or have what was true when a
+// restoration ended in the middle.
 func (r *restorer) recount(ctx context.Context) error {
 	v := r.v
 	if !v.format.Load().DirStats {
@@ -167,17 +168,7 @@ func (r *restorer) recount(ctx context.Context) error {
 		return err
 	}
 	for dir := range r.dirs {
-		var has bool
-		what := func() string { return fmt.Sprintf("statistics of directory %d", dir) }
-		err := v.view(ctx, what, Want{}, func(r Reader) error {
-			stats, err := r.DirStats([]Ino{dir})
-			_, has = stats[dir]
-			return err
-		})
-		if err == nil && !has {
-			err = v.recountDir(ctx, dir)
-		}
-		if err != nil {
+		if err := v.recountDir(ctx, dir, true); err != nil {
 			return err
 		}
 	}

@@ -183,7 +183,13 @@ func (v *Volume) reload(ctx context.Context) error {
 		return nil
 	}
 	v.format.Store(&f)
-	v.log.Info("volume setting has changed", "setting", f.WithoutSecrets())
+	changes, err := old.ChangesTo(f)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		v.log.Info("volume setting has changed", "name", c.Name, "from", c.From, "to", c.To)
+	}
 	if v.opt.Reloaded != nil {
 		v.opt.Reloaded(f)
 	}

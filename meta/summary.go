@@ -37,6 +37,7 @@ func totalsOf(typ Type, a *Attr) Totals {
 // Summary gives the totals of a tree. It takes them from the statistics of the directories, which may lag by
 // seconds behind what other clients do; strict adds up the attributes of all entries instead.
 func (v *Volume) Summary(ctx context.Context, ino Ino, strict bool) (Totals, error) {
+	defer v.timed("GetSummary", v.began())
 	a, err := v.GetAttr(ctx, ino)
 	if err != nil || a.Type != TypeDirectory {
 		return totalsOf(a.Type, &a), err

@@ -25,8 +25,10 @@ type Options struct {
 	Timeout      time.Duration // longest time that one operation may take; 0 means 60 s
 	Atime        AtimeMode     // when access times are kept up; 0 means never
 
-	// FreeSlice removes the objects of a slice. With nil the data is left for another client to free.
-	FreeSlice func(ctx context.Context, id uint64, size uint32) error
+	// FreeSlices removes the objects of slices. It returns nil when all of them are gone, else one error for each
+	// slice, nil for those that are. It is called from several goroutines. With nil the data is left for another client
+	// to free.
+	FreeSlices func(ctx context.Context, slices []SliceRef) []error
 	// Compact compacts a chunk and gives the number of records that it has then; see CommitCompaction. It is called
 	// for chunks of which a read or a write has found that they have many records, ten at a time at most. With nil
 	// none is compacted.
@@ -37,7 +39,8 @@ type Options struct {
 	// Reloaded is told the format after another client has changed it.
 	Reloaded func(Format)
 
-	Now func() time.Time // nil: time.Now
+	Observer Observer         // is told of operations and transactions; nil: nobody is
+	Now      func() time.Time // nil: time.Now
 }
 
 const (
@@ -54,13 +57,16 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format  atomic.Pointer[Format]
-	inodes  idBatch
-	slices  idBatch
-	trash   trashDir
-	usage   usage
-	stats   dirStats
-	quotas  quotas
+	format atomic.Pointer[Format]
+	inodes idBatch
+	slices idBatch
+	trash  trashDir
+	usage  usage
+	stats  dirStats
+	quotas quotas
+
+	promises promises
+
 	freer   freer
 	compact compacting
 	sess    session
@@ -123,7 +129,7 @@ func (v *Volume) Close(ctx context.Context) error {
 	v.compact.close()
 	v.freer.close()
 	// The end of the session may remove inodes, which changes the use of quotas.
-	return errors.Join(v.flushStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
+	return errors.Join(v.flushAllStats(ctx), v.endSession(ctx), v.flushQuotas(ctx))
 }
 
 // Format is the volume's format as last loaded, secrets decrypted.
@@ -148,6 +154,10 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	if v.opt.Observer != nil {
+		start := time.Now()
+		defer func() { v.opt.Observer.Transaction(time.Since(start)) }()
+	}
 	run, committed := fn, func() {}
 	if v.format.Load().EnableACL {
 		run, committed = v.acls.withACLs(fn)

@@ -32,6 +32,7 @@ func checkXattr(name string) error {
 // GetXattr gives the value of an extended attribute. The access control lists appear as such under the names that
 // Linux gives them, here and in the other methods; ENOTSUP in a volume without ACLs.
 func (v *Volume) GetXattr(ctx context.Context, ino Ino, name string) ([]byte, error) {
+	defer v.timed("GetXattr", v.began())
 	if err := checkXattr(name); err != nil {
 		return nil, err
 	}
@@ -57,6 +58,7 @@ func (v *Volume) GetXattr(ctx context.Context, ino Ino, name string) ([]byte, er
 
 // ListXattr gives the names of the extended attributes of an inode.
 func (v *Volume) ListXattr(ctx context.Context, ino Ino) ([]string, error) {
+	defer v.timed("ListXattr", v.began())
 	var names []string
 	acls := v.format.Load().EnableACL
 	var want Want
@@ -82,6 +84,7 @@ func (v *Volume) ListXattr(ctx context.Context, ino Ino) ([]string, error) {
 // SetXattr sets an extended attribute; flags is 0, XattrCreate or XattrReplace, and not heeded for access control
 // lists. Who may set an ordinary attribute is the caller's to check.
 func (v *Volume) SetXattr(ctx context.Context, who Cred, ino Ino, name string, value []byte, flags uint32) error {
+	defer v.timed("SetXattr", v.began())
 	if err := checkXattr(name); err != nil {
 		return err
 	}
@@ -114,6 +117,7 @@ func (v *Volume) SetXattr(ctx context.Context, who Cred, ino Ino, name string, v
 
 // RemoveXattr removes an extended attribute.
 func (v *Volume) RemoveXattr(ctx context.Context, who Cred, ino Ino, name string) error {
+	defer v.timed("RemoveXattr", v.began())
 	if err := checkXattr(name); err != nil {
 		return err
 	}

@@ -23,7 +23,9 @@ func (s *sharded) String() string {
 	return fmt.Sprintf("%s and %d more shards", s.stores[0], len(s.stores)-1)
 }
 
-func (s *sharded) of(key string) Store { return s.stores[fnv1a(key)%uint32(len(s.stores))] }
+func (s *sharded) of(key string) Store { return s.stores[s.index(key)] }
+
+func (s *sharded) index(key string) int { return int(fnv1a(key) % uint32(len(s.stores))) }
 
 // fnv1a is hash/fnv's New32a without the allocation.
 func fnv1a(key string) uint32 {

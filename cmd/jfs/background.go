@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -217,7 +218,7 @@ func (a *app) writeFstab(again relaunch, program string) error {
 	switch {
 	case redact.URL(url) != url:
 		a.log.Warn("the password of the database is written into " + a.fstab + ", which every user can read")
-	case a.getenv(envMetaPassword) != "" && !strings.HasPrefix(url, "sqlite3://"):
+	case a.getenv(envMetaPassword) != "" && !inDirectory(url):
 		a.log.Warn("the password of the database is not written into " + a.fstab + ": mount(8) needs it in the environment as " + envMetaPassword)
 	}
 	words := append(again.flags, again.fuse...)
@@ -230,12 +231,22 @@ func (a *app) writeFstab(again relaunch, program string) error {
 	return nil
 }
 
+// localSchemes are those of databases in files of this machine.
+var localSchemes = [...]string{"sqlite3://", "badger://"}
+
+func inDirectory(url string) bool {
+	return slices.ContainsFunc(localSchemes[:], func(s string) bool { return strings.HasPrefix(url, s) })
+}
+
 // absoluteURL makes the path of a database in a file independent of the working directory.
 func absoluteURL(url string) (string, error) {
-	path, ok := strings.CutPrefix(url, "sqlite3://")
-	if !ok || filepath.IsAbs(path) {
-		return url, nil
+	for _, scheme := range localSchemes {
+		path, ok := strings.CutPrefix(url, scheme)
+		if !ok || filepath.IsAbs(path) {
+			continue
+		}
+		abs, err := filepath.Abs(path)
+		return scheme + abs, err
 	}
-	abs, err := filepath.Abs(path)
-	return "sqlite3://" + abs, err
+	return url, nil
 }

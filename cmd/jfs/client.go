@@ -21,9 +21,12 @@ type client struct {
 	fs     *fs.FS
 	server *mount.Server
 
-	tally   *tally
-	tasks   *tasks
-	mounted atomic.Pointer[mount.Server] // server, for what the mount itself does meanwhile
+	backup *maintain.Backup // nil: left to others
+	tally  *tally
+	tasks  *tasks
+	// server and backup, for what asks the mount itself meanwhile
+	mounted atomic.Pointer[mount.Server]
+	backed  atomic.Pointer[maintain.Backup]
 }
 
 // openClient builds a client from the database upwards and mounts it. What parts holds afterwards, also after a
@@ -46,12 +49,16 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err != nil {
 		return nil, err
 	}
-	mo := opt.metaOptions(a.log)
-	mo.FreeSlice = data.freeSlice(c.format.BlockBytes())
+	mo, err := opt.metaOptions(a.log)
+	if err != nil {
+		return nil, err
+	}
+	mo.FreeSlices = maintain.FreeSlices(c.format.BlockBytes(), data.deleteEach)
 	var compactor *maintain.Compactor // works on the volume that is being opened
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
 		return compactor.Chunk(ctx, ino, index)
 	}
+	mo.Observer = c.tally
 	mo.Lost = lost
 	mo.Reloaded = a.reload(data, c.format, opt)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
@@ -67,7 +74,10 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 
 	fo := fs.Options{
 		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool,
-		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
+		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, OpenCache: opt.openCache, SortDir: opt.sortDir, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
+	}
+	if fo.OpenInodes == 0 {
+		fo.OpenInodes = -1
 	}
 	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {
 		return nil, err
@@ -90,12 +100,16 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	c.mounted.Store(c.server)
+	if c.backup = opt.startBackup(c.volume, data.store, a.log); c.backup != nil {
+		c.backed.Store(c.backup)
+		parts.add("backup", plain(c.backup.Close))
+	}
 	return c, nil
 }
 
 // metaOptions gives the options of the metadata, in which zero means the default and on the command line none.
-func (o *mountOptions) metaOptions(log *slog.Logger) meta.Options {
-	m := meta.Options{
+func (o *mountOptions) metaOptions(log *slog.Logger) (m meta.Options, err error) {
+	m = meta.Options{
 		Log: log, ReadOnly: o.readOnly, NoBGJob: o.noBGJob,
 		Heartbeat: o.heartbeat, SkipDirMtime: o.skipDirMtime, MaxDeletes: o.maxDeletes,
 	}
@@ -108,7 +122,8 @@ func (o *mountOptions) metaOptions(log *slog.Logger) meta.Options {
 	if m.MaxDeletes == 0 {
 		m.MaxDeletes = -1
 	}
-	return m
+	m.Atime, err = meta.ParseAtimeMode(o.atimeMode)
+	return m, err
 }
 
 // kernelOptions gives the options of the FUSE mount.
@@ -126,6 +141,7 @@ func (o *mountOptions) kernelOptions(point, name string, log *slog.Logger) (moun
 		AttrLease:       o.attrLease, EntryLease: o.entryLease, DirEntryLease: o.dirEntryLease,
 		MaxIO:       int(o.maxFuseIO),
 		EnableXattr: o.enableXattr || o.enableCap || o.enableSELinux, EnableCap: o.enableCap, EnableSELinux: o.enableSELinux,
+		EnableIoctl: o.enableIoctl, RootSquash: o.rootSquash, AllSquash: o.allSquash, Umask: o.umask, CacheDirs: o.readdirCache, Force: o.force,
 	}
 	for _, words := range o.fuse {
 		if err := m.Set(words); err != nil {

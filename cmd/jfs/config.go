@@ -49,23 +49,9 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 			return err
 		}
 	}
-	if err := notNewer(&f); err != nil {
-		return err
-	}
-	changes, err := applySettings(&f, set, &opt.volumeOptions)
+	changes, err := configure(&f, removed, set, opt)
 	if err != nil {
 		return err
-	}
-	more, err := applyConfig(&f, set, opt)
-	if err != nil {
-		return err
-	}
-	changes = append(changes, more...)
-	if err := f.Check(); err != nil {
-		return err
-	}
-	if removed != nil && !set.Changed("secret-key") && !set.Changed("session-token") {
-		return fmt.Errorf("%w: give --secret-key or --session-token", removed)
 	}
 	if touchesStore(changes) && !opt.force {
 		store, err := a.setupStore(ctx, f)
@@ -77,7 +63,12 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 		}
 	}
 	if len(changes) > 0 {
-		if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+		// What somebody else has changed meanwhile stays.
+		f, err = meta.Edit(ctx, engine, meta.TimeOf(time.Now()), func(f *meta.Format, removed error) (err error) {
+			changes, err = configure(f, removed, set, opt)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("store the settings: %w", err)
 		}
 	}
@@ -98,6 +89,28 @@ func (a *app) config(ctx context.Context, set *pflag.FlagSet, opt *configOptions
 	return nil
 }
 
+// configure puts the flags that were given into the format, and tells what that changes.
+func configure(f *meta.Format, removed error, set *pflag.FlagSet, opt *configOptions) ([]change, error) {
+	if err := notNewer(f); err != nil {
+		return nil, err
+	}
+	changes, err := applySettings(f, set, &opt.volumeOptions)
+	if err != nil {
+		return nil, err
+	}
+	more, err := applyConfig(f, set, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Check(); err != nil {
+		return nil, err
+	}
+	if removed != nil && !set.Changed("secret-key") && !set.Changed("session-token") {
+		return nil, fmt.Errorf("%w: give --secret-key or --session-token", removed)
+	}
+	return append(changes, more...), nil
+}
+
 // turnOn turns on what has to be counted first.
 func (a *app) turnOn(ctx context.Context, engine meta.Engine, f meta.Format, o *configOptions) (changes []change, err error) {
 	owners := o.ownerQuota && !f.UserGroupQuota
@@ -106,8 +119,11 @@ func (a *app) turnOn(ctx context.Context, engine meta.Engine, f meta.Format, o *
 		return nil, nil
 	}
 	if stats {
-		f.DirStats = true
-		if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
+		_, err := meta.Edit(ctx, engine, meta.TimeOf(time.Now()), func(f *meta.Format, removed error) error {
+			f.DirStats = true
+			return removed
+		})
+		if err != nil {
 			return nil, fmt.Errorf("store the settings: %w", err)
 		}
 	}

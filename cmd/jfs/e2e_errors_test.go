@@ -30,7 +30,7 @@ func TestE2EMountErrors(t *testing.T) {
 		{"mount point not empty", "mount point $/full is not empty", []string{"sqlite3://$/m.db", "$/full"}},
 		{"mount point is a file", "mount point $/full/file is not a directory", []string{"sqlite3://$/m.db", "$/full/file"}},
 		{"cache directory not writable", "/proc/none", []string{"--cache-dir", "/proc/none", "sqlite3://$/m.db", "$/mnt"}},
-		{"missing subdir", "--subdir /none", []string{"--subdir", "/none", "sqlite3://$/m.db", "$/mnt"}},
+		{"missing subdir", "--subdir /none: there is no none, and a read-only mount does not make it", []string{"--read-only", "--subdir", "/none", "sqlite3://$/m.db", "$/mnt"}},
 		{"unknown option of FUSE", `mount option "fast" is not known`, []string{"-o", "fast", "sqlite3://$/m.db", "$/mnt"}},
 		{"store cannot be reached", "connection refused", []string{"--check-storage", "--io-retries", "1", "--storage", "s3", "--bucket", fmt.Sprintf("http://127.0.0.1:%d/b", port), "sqlite3://$/m.db", "$/mnt"}},
 	}

@@ -117,9 +117,15 @@ func TestE2EDumpLoadDestroy(t *testing.T) {
 
 func (w *world) uuid() string {
 	w.t.Helper()
+	return volumeUUID(w.t, w.ok("status", worldDB))
+}
+
+// volumeUUID finds the UUID in what status prints.
+func volumeUUID(t *testing.T, status string) string {
+	t.Helper()
 	var s struct{ Setting struct{ UUID string } }
-	if err := json.Unmarshal([]byte(w.ok("status", worldDB)), &s); err != nil {
-		w.t.Fatal(err)
+	if err := json.Unmarshal([]byte(status), &s); err != nil {
+		t.Fatal(err)
 	}
 	return s.Setting.UUID
 }

@@ -26,6 +26,9 @@ import (
 const programEnv = "JFS_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(loadEnv); args != "" {
+		os.Exit(runLoad(args))
+	}
 	dir, err := os.MkdirTemp("", "jfs-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"jfs/fs/mount"
 	"jfs/internal/units"
 )
 
@@ -18,6 +19,12 @@ type mountOptions struct {
 	fstab        bool
 	noHugePage   bool
 
+	force bool
+
+	enableIoctl    bool
+	rootSquash     *mount.Identity // nil: themselves
+	allSquash      *mount.Identity
+	umask          *uint16 // nil: the caller's
 	enableXattr    bool
 	enableCap      bool
 	enableSELinux  bool
@@ -31,17 +38,23 @@ type mountOptions struct {
 	noBGJob      bool
 	skipDirMtime time.Duration
 	interfaces   string
+	atimeMode    string
+	sortDir      bool
+
+	backupMeta      time.Duration
+	backupSkipTrash bool
 
 	attrCache     time.Duration
 	entryCache    time.Duration
 	dirEntryCache time.Duration
 	negativeCache time.Duration
+	openLimit     int
+	openCache     time.Duration
+	readdirCache  bool
 
 	attrLease     time.Duration
 	entryLease    time.Duration
 	dirEntryLease time.Duration
-
-	openLimit int
 
 	storageOptions
 	getTimeout    time.Duration
@@ -94,7 +107,7 @@ func mountOwnFlags() mountTable {
 		{name: "background", short: "d", to: toBool(func(o *mountOptions) *bool { return &o.background }), help: "return when the volume is mounted, and serve it in the background"},
 		{name: "no-syslog", to: toBool(func(o *mountOptions) *bool { return &o.noSyslog }), help: "in the background, do not log to syslog"},
 		{name: "log", def: defaultLogFile, to: toText(func(o *mountOptions) *string { return &o.logFile }), help: "log file of a mount in the background"},
-		{name: "force", boolean: true, state: later, help: "mount also over a volume that is mounted there"},
+		{name: "force", to: toBool(func(o *mountOptions) *bool { return &o.force }), help: "mount also over a volume that is mounted there"},
 		{name: "hide-internal", to: toBool(func(o *mountOptions) *bool { return &o.hideInternal }), help: "do not list .trash, .config and the other internal files in the root directory; they can be used nevertheless"},
 		{name: "update-fstab", to: toBool(func(o *mountOptions) *bool { return &o.fstab }), help: "with -d, write this mount into /etc/fstab"},
 		{name: "disable-transparent-hugepage", to: toBool(func(o *mountOptions) *bool { return &o.noHugePage }), help: "do without transparent huge pages, which can take more memory"},
@@ -106,28 +119,28 @@ func mountFuseFlags() mountTable {
 		{name: "enable-xattr", to: toBool(func(o *mountOptions) *bool { return &o.enableXattr }), help: "extended attributes"},
 		{name: "enable-cap", to: toBool(func(o *mountOptions) *bool { return &o.enableCap }), help: "extended attributes and file capabilities (security.capability)"},
 		{name: "enable-selinux", to: toBool(func(o *mountOptions) *bool { return &o.enableSELinux }), help: "extended attributes and SELinux labels (security.selinux)"},
-		{name: "enable-ioctl", boolean: true, state: later, help: "flags of files by ioctl (chattr)"},
-		{name: "root-squash", state: later, help: "user and group that root acts as"},
-		{name: "all-squash", state: later, help: "user and group that everybody acts as"},
+		{name: "enable-ioctl", to: toBool(func(o *mountOptions) *bool { return &o.enableIoctl }), help: "flags of files by ioctl (chattr)"},
+		{name: "root-squash", to: func(o *mountOptions) pflag.Value { return identityValue{&o.rootSquash} }, help: "user and group that root acts as, such as 65534:65534"},
+		{name: "all-squash", to: func(o *mountOptions) pflag.Value { return identityValue{&o.allSquash} }, help: "user and group that everybody acts as, such as 65534:65534"},
 		{name: "prefix-internal", to: toBool(func(o *mountOptions) *bool { return &o.prefixInternal }), help: "name the internal files .jfs.config, .jfs.trash, ... instead of .config, .trash, ..."},
 		{name: "max-fuse-io", def: "1M", to: func(o *mountOptions) pflag.Value { return units.NewSize(&o.maxFuseIO, units.B) }, help: "largest request of the kernel, in bytes unless a unit is given"},
-		{name: "umask", state: later, help: "umask of new files and directories"},
+		{name: "umask", to: func(o *mountOptions) pflag.Value { return umaskValue{&o.umask} }, help: "umask of new files and directories in octal, instead of the one of who makes them"},
 		{name: "o", short: "o", to: func(o *mountOptions) pflag.Value { return listValue{&o.fuse} }, help: "options of FUSE, and flags of this command without dashes, separated by commas"},
 	}
 }
 
 func mountMetaFlags() mountTable {
 	return mountTable{
-		{name: "subdir", to: toText(func(o *mountOptions) *string { return &o.subdir }), help: "mount this directory of the volume"},
-		{name: "backup-meta", def: "1h", state: holds, only: []string{"0", "0s"}, help: "interval of backups of the metadata into the store, which this client leaves to others"},
-		{name: "backup-skip-trash", boolean: true, state: later, help: "leave the trash out of backups of the metadata"},
+		{name: "subdir", to: toText(func(o *mountOptions) *string { return &o.subdir }), help: "mount this directory of the volume, which is made if it is missing"},
+		{name: "backup-meta", def: "1h", to: span(func(o *mountOptions) *time.Duration { return &o.backupMeta }), help: "interval of backups of the metadata into the store, 5m at least; 0 for none"},
+		{name: "backup-skip-trash", to: toBool(func(o *mountOptions) *bool { return &o.backupSkipTrash }), help: "leave the trash out of backups of the metadata"},
 		{name: "heartbeat", def: "12s", to: span(func(o *mountOptions) *time.Duration { return &o.heartbeat }), help: "interval at which this client tells that it is alive; 0 for never"},
 		{name: "read-only", to: toBool(func(o *mountOptions) *bool { return &o.readOnly }), help: "allow no changes"},
 		{name: "no-bgjob", to: toBool(func(o *mountOptions) *bool { return &o.noBGJob }), help: "leave cleaning up for other clients to them"},
-		{name: "atime-mode", def: "noatime", state: holds, only: []string{"noatime"}, help: "when the access time changes: noatime, never"},
+		{name: "atime-mode", def: "noatime", to: choice(func(o *mountOptions) *string { return &o.atimeMode }, "noatime", "relatime", "strictatime"), help: "when the access time changes: noatime, never; relatime, when it is older than the last change or a day; strictatime, when it is older than a second"},
 		{name: "skip-dir-nlink", def: "20", state: holds, help: "conflicts after which the links of a directory are not counted; counting them does not conflict here"},
 		{name: "skip-dir-mtime", def: "100ms", to: span(func(o *mountOptions) *time.Duration { return &o.skipDirMtime }), help: "do not change the times of a directory again within this time"},
-		{name: "sort-dir", boolean: true, state: later, help: "list directories in the order of names"},
+		{name: "sort-dir", to: toBool(func(o *mountOptions) *bool { return &o.sortDir }), help: "list directories in the order of names, for which they are read as a whole"},
 		{name: "fast-statfs", boolean: true, state: holds, help: "tell the size of the volume without asking the database, as is always done here"},
 		{name: "network-interfaces", to: toText(func(o *mountOptions) *string { return &o.interfaces }), help: "network interfaces whose addresses are shown in the session, separated by commas; empty for all"},
 	}
@@ -139,9 +152,9 @@ func mountMetaCacheFlags() mountTable {
 		{name: "entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.entryCache }), help: "how long the kernel may remember names of files; likewise"},
 		{name: "dir-entry-cache", def: "1.0s", to: span(func(o *mountOptions) *time.Duration { return &o.dirEntryCache }), help: "how long the kernel may remember names of directories; likewise"},
 		{name: "negative-entry-cache", to: span(func(o *mountOptions) *time.Duration { return &o.negativeCache }), help: "how long the kernel may remember that a name is not there"},
-		{name: "readdir-cache", boolean: true, state: later, help: "let the kernel remember listings of directories"},
-		{name: "open-cache", def: "0s", state: later, only: []string{"0", "0s"}, help: "how long an open may rely on remembered attributes"},
-		{name: "open-cache-limit", def: "10000", to: toCount(func(o *mountOptions) *int { return &o.openLimit }), help: "closed files of which is remembered where their data lies"},
+		{name: "readdir-cache", to: toBool(func(o *mountOptions) *bool { return &o.readdirCache }), help: "let the kernel remember listings of directories until they change"},
+		{name: "open-cache", def: "0s", to: span(func(o *mountOptions) *time.Duration { return &o.openCache }), help: "how long an open may rely on remembered attributes, and miss what other clients have changed; 0 for never"},
+		{name: "open-cache-limit", def: "10000", to: toCount(func(o *mountOptions) *int { return &o.openLimit }), help: "closed files of which is remembered where their data lies; 0 for no limit"},
 	}
 }
 

@@ -128,28 +128,8 @@ func (a *app) setupStore(ctx context.Context, f meta.Format) (object.Store, erro
 // formatAgain changes the settings of a volume that exists.
 func (a *app) formatAgain(ctx context.Context, engine meta.Engine, old meta.Format, set *pflag.FlagSet, opt *formatOptions, name string) (meta.Format, error) {
 	f := old
-	if err := notNewer(&old); err != nil {
-		return old, err
-	}
-	if name != old.Name {
-		if !opt.force {
-			return old, fmt.Errorf("the database holds volume %s already: give that name, or use another database", old.Name)
-		}
-		f.Name = name
-	}
-	if err := layoutOf(&f, set, opt, false); err != nil {
-		return old, err
-	}
-	if !opt.force {
-		if err := sameLayout(&old, &f); err != nil {
-			return old, err
-		}
-	}
-	changes, err := applySettings(&f, set, &opt.volumeOptions)
+	changes, err := reformat(&f, set, opt, name)
 	if err != nil {
-		return old, err
-	}
-	if err := f.Check(); err != nil {
 		return old, err
 	}
 	if touchesStore(changes) {
@@ -163,13 +143,44 @@ func (a *app) formatAgain(ctx context.Context, engine meta.Engine, old meta.Form
 			}
 		}
 	}
+	f, err = meta.Edit(ctx, engine, meta.TimeOf(time.Now()), func(f *meta.Format, removed error) (err error) {
+		changes, err = reformat(f, set, opt, name)
+		return errors.Join(removed, err)
+	})
+	if err != nil {
+		return old, fmt.Errorf("store the settings: %w", err)
+	}
 	for _, c := range changes {
 		a.log.Info("change " + c.String())
 	}
-	if err := meta.Store(ctx, engine, f, meta.TimeOf(time.Now())); err != nil {
-		return old, fmt.Errorf("store the settings: %w", err)
-	}
 	return f, nil
+}
+
+// reformat puts the flags that were given into the format of a volume that exists, and tells what that changes.
+func reformat(f *meta.Format, set *pflag.FlagSet, opt *formatOptions, name string) ([]change, error) {
+	old := *f
+	if err := notNewer(&old); err != nil {
+		return nil, err
+	}
+	if name != old.Name {
+		if !opt.force {
+			return nil, fmt.Errorf("the database holds volume %s already: give that name, or use another database", old.Name)
+		}
+		f.Name = name
+	}
+	if err := layoutOf(f, set, opt, false); err != nil {
+		return nil, err
+	}
+	if !opt.force {
+		if err := sameLayout(&old, f); err != nil {
+			return nil, err
+		}
+	}
+	changes, err := applySettings(f, set, &opt.volumeOptions)
+	if err != nil {
+		return nil, err
+	}
+	return changes, f.Check()
 }
 
 // layoutOf puts the flags that decide how data is laid out into the format: all of them into a new one, else

@@ -86,7 +86,7 @@ func (a *app) mount(ctx context.Context, set *pflag.FlagSet, opt *mountOptions, 
 			a.log.Warn("transparent huge pages stay in use", "err", err)
 		}
 	}
-	if err := a.prepareMountPoint(point); err != nil {
+	if err := a.prepareMountPoint(point, opt.force); err != nil {
 		return err
 	}
 	return a.serveMount(ctx, opt, url, point, ready)
@@ -120,8 +120,8 @@ func (o *mountOptions) complete(set *pflag.FlagSet) (err error) {
 }
 
 // prepareMountPoint makes the directory if it is missing, and takes away what a mount has left there whose process
-// is dead.
-func (a *app) prepareMountPoint(point string) error {
+// is dead. With force, what answers there is mounted over.
+func (a *app) prepareMountPoint(point string, force bool) error {
 	_, err := statBounded(point)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -138,6 +138,8 @@ func (a *app) prepareMountPoint(point string) error {
 		}
 		a.log.Warn("the mount point is left over from a mount whose process is gone, it is unmounted", "path", path)
 		return mount.Unmount(path, true)
+	case err != nil && force:
+		return fmt.Errorf("mount point: %w", err)
 	}
 	return nil // the mount itself finds everything else
 }

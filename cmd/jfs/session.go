@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -50,7 +52,8 @@ func localAddrs(interfaces string) []string {
 	return found
 }
 
-// findDir gives the inode of a directory of the volume by its path.
+// findDir gives the inode of a directory of the volume by its path, and makes what is missing of it, for everybody to
+// use.
 func findDir(ctx context.Context, v *meta.Volume, path string) (meta.Ino, error) {
 	at := meta.RootIno
 	for name := range strings.SplitSeq(path, "/") {
@@ -60,7 +63,19 @@ func findDir(ctx context.Context, v *meta.Volume, path string) (meta.Ino, error)
 		if name == ".." {
 			return 0, fmt.Errorf("--subdir %s: \"..\" is not allowed", path)
 		}
+		if at == meta.RootIno && slices.Contains([]string{".trash", ".control", ".config", ".stats", ".accesslog"}, name) {
+			return 0, fmt.Errorf("--subdir %s: %s is no directory of the volume's own", path, name)
+		}
 		ino, attr, err := v.Lookup(ctx, meta.Root, at, name)
+		if errors.Is(err, posix.ENOENT) {
+			if v.ReadOnly() {
+				return 0, fmt.Errorf("--subdir %s: there is no %s, and a read-only mount does not make it", path, name)
+			}
+			ino, attr, err = v.Mknod(ctx, meta.Root, at, name, meta.New{Type: meta.TypeDirectory, Mode: 0777})
+			if errors.Is(err, posix.EEXIST) { // made by another client just now
+				ino, attr, err = v.Lookup(ctx, meta.Root, at, name)
+			}
+		}
 		if err != nil {
 			return 0, fmt.Errorf("--subdir %s: %w: it must be a directory of the volume", path, err)
 		}

@@ -39,7 +39,9 @@ type (
 		Sid    uint64
 		Expire time.Time
 		meta.SessionInfo
-		Sustained []meta.Ino `json:",omitempty"`
+		Sustained []meta.Ino       `json:",omitempty"`
+		Flocks    []meta.HeldFlock `json:",omitempty"`
+		Plocks    []meta.HeldPlock `json:",omitempty"`
 	}
 	statReport struct {
 		UsedSpace       uint64
@@ -159,7 +161,10 @@ func oneSession(ctx context.Context, engine meta.Engine, sid uint64) (s sessionR
 			return err
 		}
 		s = describeSession(rec)
-		s.Sustained, err = r.Sustained(sid)
+		if s.Sustained, err = r.Sustained(sid); err != nil {
+			return err
+		}
+		s.Flocks, s.Plocks, err = meta.LocksOf(r, sid)
 		return err
 	})
 	switch {

@@ -14,7 +14,10 @@ type swapStore struct {
 	now atomic.Pointer[object.Store]
 }
 
-var _ object.Store = (*swapStore)(nil)
+var (
+	_ object.Store       = (*swapStore)(nil)
+	_ object.BulkDeleter = (*swapStore)(nil)
+)
 
 func newSwapStore(s object.Store) *swapStore {
 	w := &swapStore{}
@@ -43,6 +46,22 @@ func (w *swapStore) Head(ctx context.Context, key string) (object.Info, error) {
 }
 
 func (w *swapStore) Delete(ctx context.Context, key string) error { return w.store().Delete(ctx, key) }
+
+func (w *swapStore) BulkLimit() int {
+	return object.BulkLimit(w.store())
+}
+
+func (w *swapStore) DeleteBulk(ctx context.Context, keys []string) []error {
+	store := w.store()
+	if object.BulkLimit(store) >= len(keys) {
+		return object.DeleteBulk(ctx, store, keys)
+	}
+	errs := make([]error, len(keys)) // it was replaced by one that takes fewer
+	for i, key := range keys {
+		errs[i] = store.Delete(ctx, key)
+	}
+	return errs
+}
 
 func (w *swapStore) List(ctx context.Context, prefix, after string, limit int) ([]object.Info, bool, error) {
 	return w.store().List(ctx, prefix, after, limit)

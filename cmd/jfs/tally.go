@@ -14,13 +14,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"jfs/meta"
 	"jfs/object"
 )
 
 // tally counts what a mount does, for its file .stats.
 type tally struct {
 	started   time.Time
-	ops       sync.Map // string -> *cost
+	ops       sync.Map // of the kernel: string -> *cost
+	metaOps   sync.Map // of the metadata: string -> *cost
+	changes   cost     // transactions of the database
 	errors    sync.Map // syscall.Errno -> *atomic.Int64
 	requests  [object.Ops]cost
 	reqErrors atomic.Int64
@@ -31,14 +34,31 @@ type cost struct{ n, nanos, bytes atomic.Int64 }
 
 func newTally() *tally { return &tally{started: time.Now()} }
 
+func (c *cost) add(took time.Duration) {
+	c.n.Add(1)
+	c.nanos.Add(int64(took))
+}
+
+func (c *cost) seconds() float64 { return time.Duration(c.nanos.Load()).Seconds() }
+
+// addTo counts one under a name.
+func addTo(all *sync.Map, name string, took time.Duration) {
+	c, ok := all.Load(name)
+	if !ok {
+		c, _ = all.LoadOrStore(name, new(cost))
+	}
+	c.(*cost).add(took)
+}
+
+// Operation counts an operation of the metadata.
+func (t *tally) Operation(name string, took time.Duration) { addTo(&t.metaOps, name, took) }
+
+// Transaction counts a transaction of the database.
+func (t *tally) Transaction(took time.Duration) { t.changes.add(took) }
+
 // request counts a request of the kernel.
 func (t *tally) request(op string, took time.Duration, errno syscall.Errno) {
-	c, ok := t.ops.Load(op)
-	if !ok {
-		c, _ = t.ops.LoadOrStore(op, new(cost))
-	}
-	c.(*cost).n.Add(1)
-	c.(*cost).nanos.Add(int64(took))
+	addTo(&t.ops, op, took)
 	if errno != 0 {
 		n, ok := t.errors.Load(errno)
 		if !ok {
@@ -51,34 +71,33 @@ func (t *tally) request(op string, took time.Duration, errno syscall.Errno) {
 // Observe counts a request to the object store.
 func (t *tally) Observe(op object.Op, bytes int64, took time.Duration, err error) {
 	c := &t.requests[op]
-	c.n.Add(1)
-	c.nanos.Add(int64(took))
+	c.add(took)
 	c.bytes.Add(bytes)
 	if err != nil {
 		t.reqErrors.Add(1)
 	}
 }
 
-var _ object.Observer = (*tally)(nil)
+var (
+	_ object.Observer = (*tally)(nil)
+	_ meta.Observer   = (*tally)(nil)
+)
 
 // figures are numbers with the names that dashboards and tools of volumes of this format know, without the prefix.
 type figures map[string]float64
 
 // add puts in what was counted.
 func (t *tally) add(f figures) {
-	t.ops.Range(func(op, c any) bool {
-		f["fuse_ops_total_"+op.(string)] = float64(c.(*cost).n.Load())
-		f["fuse_ops_durations_seconds_"+op.(string)] = time.Duration(c.(*cost).nanos.Load()).Seconds()
-		return true
-	})
+	f.addAll(&t.ops, "fuse_ops_total_", "fuse_ops_durations_seconds_", "fuse_ops_durations_histogram_seconds")
+	f.addAll(&t.metaOps, "meta_ops_total_", "meta_ops_duration_seconds_", "meta_ops_durations_histogram_seconds")
+	f.histogram("transaction_durations_histogram_seconds", float64(t.changes.n.Load()), t.changes.seconds())
 	t.errors.Range(func(errno, n any) bool {
 		f["fuse_ops_io_errors_"+unix.ErrnoName(errno.(syscall.Errno))] = float64(n.(*atomic.Int64).Load())
 		return true
 	})
 	for op := range t.requests {
 		c, name := &t.requests[op], strings.ToUpper(object.Op(op).String())
-		f["object_request_durations_histogram_seconds_"+name+"_total"] = float64(c.n.Load())
-		f["object_request_durations_histogram_seconds_"+name+"_sum"] = time.Duration(c.nanos.Load()).Seconds()
+		f.histogram("object_request_durations_histogram_seconds_"+name, float64(c.n.Load()), c.seconds())
 		if object.Op(op) == object.OpGet || object.Op(op) == object.OpPut {
 			f["object_request_data_bytes_"+name] = float64(c.bytes.Load())
 		}
@@ -86,6 +105,21 @@ func (t *tally) add(f figures) {
 	f["object_request_errors"] = float64(t.reqErrors.Load())
 	f["uptime"] = time.Since(t.started).Seconds()
 }
+
+// addAll puts in counts and times by name, and all of them as a histogram.
+func (f figures) addAll(all *sync.Map, total, seconds, histogram string) {
+	var n, sum float64
+	all.Range(func(name, c any) bool {
+		some, took := float64(c.(*cost).n.Load()), c.(*cost).seconds()
+		f[total+name.(string)], f[seconds+name.(string)] = some, took
+		n, sum = n+some, sum+took
+		return true
+	})
+	f.histogram(histogram, n, sum)
+}
+
+// histogram puts in what lines of text show of a histogram.
+func (f figures) histogram(name string, n, sum float64) { f[name+"_total"], f[name+"_sum"] = n, sum }
 
 // addProcess puts in what this process takes.
 func (f figures) addProcess() {

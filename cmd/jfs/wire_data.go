@@ -109,16 +109,10 @@ func (s smallBlocks) Put(key block.Key, buf *bytepool.Buf) {
 	}
 }
 
-// freeSlice removes the objects of a slice, and what the cache has of it.
-func (d *dataPlane) freeSlice(blockSize uint32) func(ctx context.Context, id uint64, size uint32) error {
-	return func(ctx context.Context, id uint64, size uint32) error {
-		keys := make([]block.Key, block.Count(size, blockSize))
-		for i := range keys {
-			keys[i] = block.KeyAt(id, size, uint32(i), blockSize)
-		}
-		d.cache.Remove(keys...)
-		return d.blocks.Delete(ctx, keys...)
-	}
+// deleteEach removes blocks, and what the cache has of them.
+func (d *dataPlane) deleteEach(ctx context.Context, keys []block.Key) []error {
+	d.cache.Remove(keys...)
+	return d.blocks.DeleteEach(ctx, keys)
 }
 
 // reload follows changes of the volume's settings: another address or key of the store, other limits.

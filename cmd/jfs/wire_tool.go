@@ -71,9 +71,7 @@ func (a *app) openTool(ctx context.Context, url string, o meta.Options, deletes 
 	})
 	parts.add("block store", plain(t.blocks.Close))
 	o.Log, o.SkipDirMtime, o.MaxDeletes = a.log, -1, deletes
-	o.FreeSlice = func(ctx context.Context, id uint64, size uint32) error {
-		return t.blocks.Delete(ctx, maintain.SliceKeys(id, size, t.format.BlockBytes())...)
-	}
+	o.FreeSlices = maintain.FreeSlices(t.format.BlockBytes(), t.blocks.DeleteEach)
 	if t.volume, err = meta.Open(ctx, engine, o); err != nil {
 		return nil, explainUnformatted(err, url)
 	}

@@ -95,6 +95,12 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	space := c.volume.StatFS(ctx, root)
 	f["total_space"], f["used_space"] = float64(space.TotalBytes), float64(space.TotalBytes-space.FreeBytes)
 	f["total_inodes"], f["used_inodes"] = float64(space.TotalInodes), float64(space.TotalInodes-space.FreeInodes)
+	f.addQuota(c.volume, root)
+	f.addBackup(c.backed.Load())
+	if s := c.mounted.Load(); s != nil {
+		f["fuse_open_handlers"] = float64(s.OpenHandles())
+	}
+	f.addStaging()
 	s := data.cache.Stats()
 	for name, of := range map[string]func(cache.Stats) int64{
 		"blocks": func(s cache.Stats) int64 { return s.Blocks }, "bytes": func(s cache.Stats) int64 { return s.Bytes },
@@ -106,6 +112,8 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	}
 	// What one tier misses the next one may have; what is loaded all have missed.
 	f["blockcache_miss"], f["blockcache_miss_bytes"] = float64(s.Loads+s.Ranges), float64(s.LoadBytes+s.RangeBytes)
+	f["used_read_buffer_size_bytes"] = float64(data.prefetch.Stats().Bytes)
+	f["subdir_info"] = 1 // its label would say which one is mounted
 	f["used_buffer_size_bytes"] = float64(data.pool.Used())
 	f["store_cache_size_bytes"] = float64(s.Memory.Bytes + s.Recent.Bytes)
 	f["object_request_uploading"] = float64(up.Stats().Uploading)
@@ -120,6 +128,9 @@ type mountReport struct {
 		Heartbeat    time.Duration
 		MaxDeletes   int
 		SkipDirMtime time.Duration
+		AtimeMode    string
+		OpenCache    time.Duration
+		SortDir      bool
 		Subdir       string
 		MountPoint   string
 	}
@@ -164,11 +175,12 @@ type mountReport struct {
 func (o *mountOptions) report(f meta.Format, point string, started time.Time) *mountReport {
 	r := &mountReport{
 		Format: f.WithoutSecrets(), Version: sessionVersion(), AttrTimeout: o.attrCache, EntryTimeout: o.entryCache,
-		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal,
+		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal, BackupMeta: o.backupMeta,
 		Timestamp: started, Mountpoint: point, Pid: os.Getpid(),
 	}
 	m := &r.Meta
 	m.ReadOnly, m.NoBGJob, m.Heartbeat, m.MaxDeletes = o.readOnly, o.noBGJob, o.heartbeat, o.maxDeletes
+	m.AtimeMode, m.OpenCache, m.SortDir = o.atimeMode, o.openCache, o.sortDir
 	m.SkipDirMtime, m.Subdir, m.MountPoint = o.skipDirMtime, o.subdir, point
 	c := &r.Chunk
 	c.CacheDir, c.CacheMode, c.CacheSize, c.CacheItems = o.cacheDir, o.cacheMode, uint64(o.cacheSize), o.cacheItems

@@ -30,7 +30,8 @@ type adapter struct {
 	forgetPages func(node uint64) // and for its data
 
 	files table[handle]
-	dirs  table[*listing]
+	dirs  table[*openDir]
+	lists *listings // of Options.CacheDirs
 	locks lockers
 
 	logLimit *rate.Limiter
@@ -57,7 +58,7 @@ func newAdapter(b backend, opt Options) *adapter {
 		}),
 		told:       newTold(believed),
 		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
-		logLimit: rate.NewLimiter(logRate, logBurst),
+		logLimit: rate.NewLimiter(logRate, logBurst), lists: newListings(),
 	}
 }
 
@@ -77,15 +78,6 @@ func (a *adapter) ino(node uint64) meta.Ino {
 		return a.fs.Root()
 	}
 	return meta.Ino(node)
-}
-
-// who gives the caller of a request.
-func (a *adapter) who(h *fuse.InHeader) meta.Cred {
-	c := meta.Cred{UID: h.Uid, GID: h.Gid, Checked: !a.opt.NoDefaultPermissions}
-	if !c.Checked && c.UID != 0 {
-		c.Groups = groupsOf(h.Pid)
-	}
-	return c
 }
 
 // denied says whether the mount is closed to the caller (allow_root). A mount of root is closed by the kernel.

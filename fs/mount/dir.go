@@ -12,11 +12,24 @@ import (
 
 func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	return a.do("opendir", cancel, &in.InHeader, func(ctx context.Context) error {
-		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), a.ino(in.NodeId))
-		if err = gone(err); err == nil {
-			out.Fh = a.dirs.add(&listing{directory: d})
+		ino := a.ino(in.NodeId)
+		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), ino)
+		if err = gone(err); err != nil {
+			return err
 		}
-		return err
+		if a.opt.CacheDirs {
+			attr, err := a.fs.GetAttr(ctx, ino)
+			if err != nil {
+				d.Close()
+				return err
+			}
+			out.OpenFlags |= fuse.FOPEN_CACHE_DIR
+			if a.lists.open(in.NodeId, attr.Mtime) {
+				out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+			}
+		}
+		out.Fh = a.dirs.add(&openDir{directory: d})
+		return nil
 	})
 }
 
@@ -43,8 +56,8 @@ func (a *adapter) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse
 	})
 }
 
-// listing is an open directory. What it gives may have been read since it was begun.
-type listing struct {
+// openDir is an open directory. What it gives may have been read since it was begun.
+type openDir struct {
 	directory
 	mu    sync.Mutex // guards begun
 	begun ticket

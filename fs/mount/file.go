@@ -46,7 +46,7 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 		if fs.IsVirtual(ino) && who.Checked { // what is asked for through it the kernel has not checked
 			who.Checked = false
 			if who.UID != 0 {
-				who.Groups = groupsOf(in.Pid)
+				who.Groups = a.groups(&in.InHeader)
 			}
 		}
 		if err := a.leases.newest(ctx, ino, in.Pid); err != nil {
@@ -76,7 +76,7 @@ func (a *adapter) found(node uint64, h handle) {
 func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
 	t, dir := a.leases.ticket(), a.ino(in.NodeId)
 	return a.do("create", cancel, &in.InHeader, func(ctx context.Context) error {
-		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
 		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), dir, name, n, a.openFlags(in.Flags))
 		if err == nil {
 			a.fillEntry(t, dir, name, &file, true, &out.EntryOut)

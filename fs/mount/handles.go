@@ -48,6 +48,17 @@ func (t *table[T]) take(n uint64) (T, bool) {
 	return v, ok
 }
 
+// size is how many there are.
+func (t *table[T]) size() (n int) {
+	for i := range t.shard {
+		s := &t.shard[i]
+		s.mu.RLock()
+		n += len(s.m)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
 // takeAll removes and returns everything.
 func (t *table[T]) takeAll() []T {
 	var all []T

@@ -91,7 +91,7 @@ func (a *adapter) mknod(op string, cancel <-chan struct{}, h *fuse.InHeader, nam
 }
 
 func (a *adapter) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	n := meta.New{Type: typeOf(in.Mode), Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+	n := meta.New{Type: typeOf(in.Mode), Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
 	if n.Type == meta.TypeBlockDev || n.Type == meta.TypeCharDev {
 		n.Rdev = in.Rdev
 	}
@@ -99,7 +99,7 @@ func (a *adapter) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, o
 }
 
 func (a *adapter) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	n := meta.New{Type: meta.TypeDirectory, Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+	n := meta.New{Type: meta.TypeDirectory, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
 	return a.mknod("mkdir", cancel, &in.InHeader, name, n, out)
 }
 

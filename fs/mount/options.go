@@ -51,6 +51,18 @@ type Options struct {
 
 	EnableACL   bool // access control lists; the kernel heeds them, and EnableXattr is implied
 	EnableIoctl bool // attribute flags (chattr, lsattr)
+
+	// RootSquash is who root acts as, AllSquash who everybody acts as; nil: themselves. Owners of new files and
+	// permissions go by that user, for whom the kernel cannot check: it lets root pass and checks others as ever, and
+	// with AllSquash NoDefaultPermissions is implied.
+	RootSquash, AllSquash *Identity
+	Umask                 *uint16 // of new files and directories, instead of the caller's; nil: the caller's
+
+	// CacheDirs lets the kernel keep the listings of directories, and give them again as long as the directory has
+	// not changed.
+	CacheDirs bool
+	Force     bool // mount also over a mount of a volume
+
 	// LocalLocks keeps the locks of files in this kernel. Without, they hold among all clients of the volume, and each
 	// close of a file that was open for reading costs a request more. Read-only mounts always do it.
 	LocalLocks bool
@@ -78,6 +90,7 @@ type Options struct {
 	AccessLog *fs.AccessLog
 
 	kernel []string // options of mount(2) that Set took, as given
+	below  string   // device of the mount that is covered; "": there is none
 }
 
 const (
@@ -104,6 +117,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.AllSquash != nil {
+		o.NoDefaultPermissions = true
 	}
 	if o.EnableACL {
 		o.EnableXattr = true

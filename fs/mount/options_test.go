@@ -113,7 +113,7 @@ func TestMountPoints(t *testing.T) {
 	} {
 		point, err := resolve(join(c.point))
 		if err == nil {
-			err = checkPoint(point, c.nonEmpty)
+			err = checkPoint(point, c.nonEmpty, false)
 		}
 		switch {
 		case c.want == "" && err != nil:

@@ -37,11 +37,15 @@ func resolve(path string) (string, error) {
 	return "", pointError(path, syscall.ELOOP)
 }
 
-// checkPoint says why a resolved path cannot be mounted on.
-func checkPoint(point string, nonEmpty bool) error {
+// checkPoint says why a resolved path cannot be mounted on. With force a mount of a volume that is there is no reason,
+// and nothing is asked of it.
+func checkPoint(point string, nonEmpty, force bool) error {
 	m, ok, err := mountAt(point)
 	if err != nil {
 		return err
+	}
+	if ok && force && m.fstype == "fuse."+fuseType {
+		return nil
 	}
 	if ok && m.isFUSE() {
 		return fmt.Errorf("mount point %[1]s: %[2]s is already mounted there; unmount it with: jfs umount %[1]s "+

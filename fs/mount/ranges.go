@@ -45,7 +45,7 @@ func (a *adapter) CopyFileRange(cancel <-chan struct{}, in *fuse.CopyFileRangeIn
 func (a *adapter) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
 	t := a.leases.ticket()
 	return a.do("tmpfile", cancel, &in.InHeader, func(ctx context.Context) error {
-		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: uint16(in.Umask & 0777)}
+		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
 		file, h, err := a.fs.Tmpfile(ctx, a.who(&in.InHeader), a.ino(in.NodeId), n, a.openFlags(in.Flags))
 		if err == nil {
 			a.fillEntry(t, 0, "", &file, true, &out.EntryOut)

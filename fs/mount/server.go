@@ -58,8 +58,13 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	if opt.MountPoint, err = resolve(opt.MountPoint); err != nil {
 		return nil, err
 	}
-	if err := checkPoint(opt.MountPoint, opt.NonEmpty); err != nil {
+	if err := checkPoint(opt.MountPoint, opt.NonEmpty, opt.Force); err != nil {
 		return nil, err
+	}
+	if under, ok, err := mountAt(opt.MountPoint); err != nil {
+		return nil, err
+	} else if ok {
+		opt.below = under.dev
 	}
 	s := &Server{
 		point: opt.MountPoint, log: opt.Log, a: newAdapter(b, opt),
@@ -79,11 +84,11 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 		}
 	}
 	m, ok, err := mountAt(s.point)
-	if err == nil && !ok {
+	if err == nil && (!ok || m.dev == opt.below) {
 		err = errors.New("the mount is gone already")
 	}
 	if err != nil {
-		_ = detach(s.point)
+		undo(&opt)
 		s.Serve() // ends at once
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
 	}
@@ -131,7 +136,7 @@ func attach(a *adapter, opt *Options) (*fuse.Server, error) {
 
 // undo removes a mount whose set-up failed half-way.
 func undo(opt *Options) {
-	if m, ok, err := mountAt(opt.MountPoint); err == nil && ok && m.isFUSE() && m.source == opt.Source {
+	if m, ok, err := mountAt(opt.MountPoint); err == nil && ok && m.isFUSE() && m.source == opt.Source && m.dev != opt.below {
 		_ = detach(opt.MountPoint)
 	}
 }
@@ -238,6 +243,9 @@ func (s *Server) WaitMounted(ctx context.Context) error {
 
 // MountPoint is the absolute path at which the file system is mounted.
 func (s *Server) MountPoint() string { return s.point }
+
+// OpenHandles is how many files and directories are open.
+func (s *Server) OpenHandles() int { return s.a.files.size() + s.a.dirs.size() }
 
 // InodeNotify makes the kernel forget the attributes of an inode and its data in [off, off+n); n ≤ 0 means to the
 // end, off < 0 no data. An inode that the kernel does not know is no error. It must not be called while a request

@@ -31,7 +31,11 @@ func (s *Server) Unmount(lazy bool) error {
 			return err
 		}
 	} else if lazy {
-		_ = abort(s.dev) // someone has detached it; end it for the users that are left
+		_ = abort(s.dev) // someone has detached or covered it; end it for the users that are left
+	} else if covered, err := isMounted(s.dev); err != nil {
+		return err
+	} else if covered {
+		return fmt.Errorf("unmount %s: another mount lies over it: %w", s.point, ErrBusy)
 	}
 	s.a.reqs.detach()
 	if s.serving.Load() {

@@ -30,7 +30,7 @@ func isACL(name string) bool { return strings.HasPrefix(name, "system.posix_acl_
 func (a *adapter) owner(h *fuse.InHeader, name string) meta.Cred {
 	c := a.who(h)
 	if isACL(name) && c.UID != 0 && c.Groups == nil {
-		c.Groups = groupsOf(h.Pid)
+		c.Groups = a.groups(h)
 	}
 	return c
 }

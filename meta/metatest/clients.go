@@ -1,11 +1,9 @@
 package metatest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"jfs/internal/posix"
@@ -15,8 +13,7 @@ import (
 // RunRaces lets several clients of one volume do what excludes each other at the same time, and then checks that
 // the volume is whole.
 func RunRaces(t *testing.T, database Database) {
-	const clients, rounds = 4, 40
-	for name, race := range map[string]func(c *client, who, round int){
+	for name, run := range map[string]func(c *client, who, round int){
 		"CreateSame": func(c *client, _, round int) {
 			_, _, err := c.Mknod(c.ctx, meta.Root, meta.RootIno, fmt.Sprint("f", round), meta.New{Type: meta.TypeFile})
 			c.oneOf("create", err, nil, posix.EEXIST)
@@ -111,29 +108,10 @@ func RunRaces(t *testing.T, database Database) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			connect := database(t)
-			cs := []*client{format(t, connect(), nil)}
-			for len(cs) < clients {
-				cs = append(cs, openVolume(t, connect(), meta.Options{}))
-			}
-			for round := range rounds {
-				var wg sync.WaitGroup
-				for who, c := range cs {
-					wg.Go(func() { race(c, who, round) })
-				}
-				wg.Wait()
-				if t.Failed() {
-					return
-				}
-			}
-			for _, c := range cs {
-				c.noErr("close", c.Volume.Close(c.ctx))
-				c.noErr("close engine", c.eng.Close()) // which may still hold usage
-			}
-			*cs[0] = *openVolume(t, connect(), meta.Options{})
-			Check(t, cs[0].Volume)
-		})
+		t.Run(name, func(t *testing.T) { runRace(t, database, race{run: run}) })
+	}
+	for _, r := range races() {
+		t.Run(r.name, func(t *testing.T) { runRace(t, database, r) })
 	}
 }
 
@@ -147,96 +125,4 @@ func (c *client) oneOf(what string, err error, allowed ...error) error {
 	}
 	c.t.Errorf("%s: %v, want one of %v", what, err, allowed)
 	return err
-}
-
-// Check walks a volume without trash and fails the test if links, parents or the usage are not what the entries
-// say. Nobody else may use the volume meanwhile.
-func Check(t *testing.T, v *meta.Volume) {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
-	type seen struct {
-		attr    meta.Attr
-		entries map[meta.Ino]int64 // by directory
-		subdirs uint32
-	}
-	nodes := map[meta.Ino]*seen{}
-	root, err := v.GetAttr(ctx, meta.RootIno)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nodes[meta.RootIno] = &seen{attr: root}
-	for queue := []meta.Ino{meta.RootIno}; len(queue) > 0; queue = queue[1:] {
-		dir := queue[0]
-		names := map[string]bool{}
-		for cursor := ""; ; {
-			page, next, err := v.Readdir(ctx, dir, cursor, 1000, true)
-			if err != nil {
-				t.Fatalf("list %d: %v", dir, err)
-			}
-			for _, e := range page {
-				if names[e.Name] {
-					continue
-				}
-				names[e.Name] = true
-				if e.Attr == nil {
-					t.Errorf("%d/%s names inode %d, which does not exist", dir, e.Name, e.Ino)
-					continue
-				}
-				n := nodes[e.Ino]
-				if n == nil {
-					n = &seen{attr: *e.Attr, entries: map[meta.Ino]int64{}}
-					nodes[e.Ino] = n
-					if e.Type == meta.TypeDirectory {
-						queue = append(queue, e.Ino)
-					}
-				} else if e.Type == meta.TypeDirectory {
-					t.Errorf("directory %d has a second entry %d/%s", e.Ino, dir, e.Name)
-				}
-				n.entries[dir]++
-				if e.Type == meta.TypeDirectory {
-					nodes[dir].subdirs++
-				}
-			}
-			if cursor = next; cursor == "" {
-				break
-			}
-		}
-	}
-	var space, inodes int64
-	for ino, n := range nodes {
-		links := int64(0)
-		for _, k := range n.entries {
-			links += k
-		}
-		if n.attr.Type == meta.TypeDirectory {
-			links = int64(2 + n.subdirs)
-		}
-		if int64(n.attr.Nlink) != links {
-			t.Errorf("inode %d has %d links recorded, %d are there", ino, n.attr.Nlink, links)
-		}
-		if ino == meta.RootIno {
-			continue
-		}
-		space += n.attr.Space()
-		inodes++
-		if n.attr.Parent != 0 {
-			if n.entries[n.attr.Parent] != 1 {
-				t.Errorf("inode %d says its parent is %d, entries are in %v", ino, n.attr.Parent, n.entries)
-			}
-			continue
-		}
-		err := v.Engine().View(ctx, meta.Want{}, func(r meta.Reader) error {
-			ps, err := r.Parents(ino)
-			for dir, k := range ps {
-				if k > 0 && n.entries[dir] != k {
-					t.Errorf("inode %d has parents %v, entries are in %v", ino, ps, n.entries)
-				}
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	(&client{Volume: v, t: t, ctx: ctx, eng: v.Engine()}).wantUsage(space, inodes)
 }

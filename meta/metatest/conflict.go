@@ -16,6 +16,40 @@ var conflictCases = []testCase{
 	{"PermSkew", testPermSkew},
 	{"OneWinner", testOneWinner},
 	{"CompactWhileAppending", testCompactWhileAppending},
+	{"Settings", testSettings},
+}
+
+// testSettings changes the settings from many sides; no change gets lost.
+func testSettings(t *testing.T, e meta.Engine) {
+	const workers, rounds = 4, 10
+	ctx := context.Background()
+	f := meta.NewFormat("vol", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
+	f.TrashDays = 0
+	if err := meta.Create(ctx, e, f, meta.Time{Sec: 1}); err != nil {
+		t.Fatal(err)
+	}
+	together(t, workers, func(ctx context.Context, _ int) error {
+		for range rounds {
+			_, err := meta.Edit(ctx, e, meta.Time{Sec: 1}, func(f *meta.Format, missing error) error {
+				f.Capacity++
+				return missing
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if f, err := meta.Load(ctx, e); err != nil || f.Capacity != workers*rounds {
+		t.Errorf("%d changes are left of %d, %v", f.Capacity, workers*rounds, err)
+	}
+	if _, err := meta.Edit(ctx, e, meta.Time{Sec: 7}, func(f *meta.Format, _ error) error { f.TrashDays = 1; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	wantAttr(t, e, meta.TrashIno, &meta.Attr{
+		Type: meta.TypeDirectory, Mode: 0555, Nlink: 2, Length: 4096, Parent: meta.RootIno,
+		Atime: meta.Time{Sec: 7}, Mtime: meta.Time{Sec: 7}, Ctime: meta.Time{Sec: 7},
+	})
 }
 
 // testIncrements counts up one attribute from many sides. Each run also writes an entry of its own name: those

@@ -23,7 +23,7 @@ func History(t *testing.T, eng meta.Engine, seed uint64, steps int) string {
 	c := format(t, eng, nil)
 	c.noErr("close", c.Volume.Close(c.ctx))
 	now := func() time.Time { return clock }
-	*c = *openVolume(t, eng, meta.Options{Now: now, FreeSlice: func(context.Context, uint64, uint32) error { return nil }})
+	*c = *openVolume(t, eng, meta.Options{Now: now, FreeSlices: func(context.Context, []meta.SliceRef) []error { return nil }})
 
 	var out strings.Builder
 	known := []meta.Ino{meta.RootIno}

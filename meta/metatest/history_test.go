@@ -12,12 +12,14 @@ import (
 	"jfs/meta/redis"
 	"jfs/meta/sql"
 	"jfs/meta/tkv"
+	"jfs/meta/tkv/badger"
+	"jfs/meta/tkv/etcd"
 	"jfs/meta/tkv/mem"
 )
 
 // TestHistory: one random history has the same answers and leaves the same tree on every engine.
 func TestHistory(t *testing.T) {
-	server := testenv.StartRedis(t)
+	server, etcds := testenv.StartRedis(t), testenv.StartEtcd(t)
 	const steps = 600
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -28,6 +30,12 @@ func TestHistory(t *testing.T) {
 				},
 				func() (meta.Engine, error) {
 					return sql.Open(t.Context(), "sqlite3://"+filepath.Join(t.TempDir(), "meta.db"), sql.Options{})
+				},
+				func() (meta.Engine, error) {
+					return opened(etcd.Open(t.Context(), fmt.Sprintf("etcd://%s/%d", etcds.Addr, seed), etcd.Options{}))
+				},
+				func() (meta.Engine, error) {
+					return opened(badger.Open(t.Context(), "badger://"+t.TempDir(), badger.Options{}))
 				},
 			}
 			var first, firstName string
@@ -52,6 +60,9 @@ func TestHistory(t *testing.T) {
 		})
 	}
 }
+
+// opened makes an engine one of any kind.
+func opened[E meta.Engine](e E, err error) (meta.Engine, error) { return e, err }
 
 // difference shows the first line in which two texts differ.
 func difference(a, b string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,7 +64,9 @@ func cleanDeadSlices(t *testing.T, connect func() meta.Engine) {
 	equal(t, "references of the other", c.refsOf(meta.SliceRef{ID: alive.ID, Size: alive.Size}), []int64{1})
 
 	// One that cannot be freed is told and does not keep the job for ever.
-	stuck := openVolume(t, connect(), meta.Options{FreeSlice: func(context.Context, uint64, uint32) error { return errors.New("no") }})
+	stuck := openVolume(t, connect(), meta.Options{FreeSlices: func(_ context.Context, dead []meta.SliceRef) []error {
+		return slices.Repeat([]error{errors.New("no")}, len(dead))
+	}})
 	update(t, c.eng, meta.Want{}, func(tx meta.Tx) error {
 		tx.AddRef(alive.ID, alive.Size, -1)
 		return nil
@@ -71,6 +74,36 @@ func cleanDeadSlices(t *testing.T, connect func() meta.Engine) {
 	cleaned, err = stuck.CleanDeadSlices(c.ctx, nil)
 	c.noErr("clean", err)
 	equal(t, "cleaned with a broken store", cleaned, meta.Cleaned{Failed: 1})
+}
+
+// freedTogether: files that are removed while the data of another one is being freed are freed with one call.
+func freedTogether(t *testing.T, connect func() meta.Engine) {
+	const files = 300
+	eng := connect()
+	c := format(t, eng, nil)
+	c.noErr("close", c.Volume.Close(c.ctx))
+	calls, gate := make(chan int), make(chan struct{})
+	c = openVolume(t, eng, meta.Options{FreeSlices: func(ctx context.Context, dead []meta.SliceRef) []error {
+		select {
+		case calls <- len(dead):
+		case <-ctx.Done():
+		}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
+		return nil
+	}})
+	for i := range files {
+		c.wrote(c.file(meta.RootIno, fmt.Sprint("f", i)), 0, 10)
+	}
+	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, "f0"))
+	equal(t, "slices of the first call", <-calls, 1)
+	for i := 1; i < files; i++ {
+		c.noErr("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, fmt.Sprint("f", i)))
+	}
+	close(gate)
+	equal(t, "slices of the second call", <-calls, files-1)
 }
 
 func cleanTrash(t *testing.T, connect func() meta.Engine) {

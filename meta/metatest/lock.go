@@ -2,6 +2,8 @@ package metatest
 
 import (
 	"context"
+	"reflect"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -14,6 +16,43 @@ var lockCases = []testCase{
 	{"FlockOneWinner", func(t *testing.T, e meta.Engine) { flockWinner(t, e) }},
 	{"PlockPromise", func(t *testing.T, e meta.Engine) { plockPromise(t, e) }},
 	{"SessionEnds", testSessionLocks},
+	{"Locked", testLocked},
+}
+
+// testLocked: a session is found by its locks of both kinds, and by no others.
+func testLocked(t *testing.T, e meta.Engine) {
+	setFlocks(t, e, 700, flocks{owner1: meta.FlockShared, owner11: meta.FlockExclusive})
+	setFlocks(t, e, 5, flocks{owner1: meta.FlockExclusive})
+	setPlocks(t, e, 5, plocks{owner1b: {{Type: meta.PlockRead, PID: 1, Start: 2, End: 3}}})
+	setPlocks(t, e, 70, plocks{owner1: {{Type: meta.PlockWrite, PID: 1, Start: 2, End: meta.PlockEOF}}, ownerBig: {{Start: 1, End: 1}}})
+	setPlocks(t, e, 71, plocks{ownerBig: {{Start: 1, End: 1}}})
+	setFlocks(t, e, 71, flocks{owner11: meta.FlockShared})
+	setFlocks(t, e, 71, flocks{owner11: meta.FlockNone})
+	want := map[uint64][]meta.Ino{1: {5, 70, 700}, 11: {700}, 1 << 40: {70, 71}, 2: nil}
+	view(t, e, meta.Want{}, func(r meta.Reader) error {
+		for sid, inodes := range want {
+			got, err := r.Locked(sid)
+			if err != nil {
+				return err
+			}
+			if !slices.Equal(got, inodes) {
+				t.Errorf("session %d has locks on %v, want %v", sid, got, inodes)
+			}
+		}
+		flocks, plocks, err := meta.LocksOf(r, 1)
+		if err != nil {
+			return err
+		}
+		wantFlocks := []meta.HeldFlock{{Inode: 5, Owner: owner1.Owner, Ltype: "W"}, {Inode: 700, Owner: owner1.Owner, Ltype: "R"}}
+		wantPlocks := []meta.HeldPlock{
+			{Inode: 5, Owner: 5, Records: []meta.HeldRange{{Type: meta.PlockRead, Pid: 1, Start: 2, End: 3}}},
+			{Inode: 70, Owner: owner1.Owner, Records: []meta.HeldRange{{Type: meta.PlockWrite, Pid: 1, Start: 2, End: meta.PlockEOF}}},
+		}
+		if !reflect.DeepEqual(flocks, wantFlocks) || !reflect.DeepEqual(plocks, wantPlocks) {
+			t.Errorf("locks %+v and %+v", flocks, plocks)
+		}
+		return nil
+	})
 }
 
 // Owners whose numbers are easily mixed up: the kernel's are often beyond the signed range.

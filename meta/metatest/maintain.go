@@ -25,6 +25,7 @@ func RunMaintain(t *testing.T, database Database) {
 		"CompactRace":        compactRace,
 		"DeletedFiles":       cleanDeletedFiles,
 		"DeadSlices":         cleanDeadSlices,
+		"FreedTogether":      freedTogether,
 		"Trash":              cleanTrash,
 		"TrashKeepsYoung":    cleanTrashKeepsYoung,
 		"Detached":           cleanDetached,

@@ -101,9 +101,11 @@ func format(t *testing.T, eng meta.Engine, edit func(*meta.Format)) *client {
 func openVolume(t *testing.T, eng meta.Engine, opt meta.Options) *client {
 	t.Helper()
 	c := &client{t: t, ctx: context.WithoutCancel(t.Context()), eng: eng, freed: make(chan meta.SliceRef, 1000)}
-	if opt.FreeSlice == nil {
-		opt.FreeSlice = func(_ context.Context, id uint64, size uint32) error {
-			c.freed <- meta.SliceRef{ID: id, Size: size}
+	if opt.FreeSlices == nil {
+		opt.FreeSlices = func(_ context.Context, slices []meta.SliceRef) []error {
+			for _, s := range slices {
+				c.freed <- s
+			}
 			return nil
 		}
 	}

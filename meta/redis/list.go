@@ -21,17 +21,11 @@ const (
 )
 
 func (t *tx) Setting() ([]byte, error) {
-	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
-		return b.Get().Key(t.e.keys.global(keySetting)).Build()
-	})
-	if err != nil {
-		return nil, t.fail(fmt.Errorf("read setting: %w", err))
+	r, err := t.fetch(ref{kindString, t.e.keys.global(keySetting), ""})
+	if err != nil || !r.ok {
+		return nil, err
 	}
-	json, err := r.AsBytes()
-	if rueidis.IsRedisNil(err) {
-		return nil, nil
-	}
-	return json, err
+	return []byte(r.raw), nil
 }
 
 // Entries gives what one step of a scan of the hash gives. A small directory comes as a whole.

@@ -2,8 +2,11 @@ package redis
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/redis/rueidis"
 
 	"jfs/meta"
 )
@@ -70,6 +73,34 @@ func (t *tx) Plocks(ino meta.Ino) (map[meta.LockOwner][]meta.Plock, error) {
 		return nil, err
 	}
 	return locks, nil
+}
+
+func (t *tx) Locked(sid uint64) ([]meta.Ino, error) {
+	key := t.e.keys.locked(sid)
+	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Smembers().Key(key).Build()
+	})
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
+	}
+	members, err := r.AsStrSlice()
+	if err != nil {
+		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
+	}
+	inodes := make([]meta.Ino, 0, len(members))
+	for _, m := range members {
+		name, ok := strings.CutPrefix(m, t.e.keys.global("lock"))
+		if !ok || len(name) < 2 || name[0] != 'f' && name[0] != 'p' {
+			return nil, fmt.Errorf("key %s: %w: lock %q", key, meta.ErrCorrupt, m)
+		}
+		ino, err := strconv.ParseUint(name[1:], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w: lock %q", key, meta.ErrCorrupt, m)
+		}
+		inodes = append(inodes, meta.Ino(ino))
+	}
+	slices.Sort(inodes)
+	return slices.Compact(inodes), nil
 }
 
 func (t *tx) SetFlock(ino meta.Ino, o meta.LockOwner, typ meta.FlockType) {

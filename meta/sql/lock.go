@@ -43,6 +43,15 @@ func (r *reader) Plocks(ino meta.Ino) (map[meta.LockOwner][]meta.Plock, error) {
 	return locks, nil
 }
 
+func (r *reader) Locked(sid uint64) (inodes []meta.Ino, err error) {
+	var ino number
+	err = r.each(qLocked, []any{int64(sid), int64(sid)}, func() error {
+		inodes = append(inodes, meta.Ino(ino))
+		return nil
+	}, &ino)
+	return inodes, err
+}
+
 func (t *tx) SetFlock(ino meta.Ino, o meta.LockOwner, typ meta.FlockType) {
 	if typ == meta.FlockNone {
 		t.add(qDropFlock, int64(ino), int64(o.Sid), int64(o.Owner))

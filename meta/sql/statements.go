@@ -87,6 +87,7 @@ const (
 	qDropFlocks
 	qDropPlocks
 	qSustained
+	qLocked
 	qSetSustained
 	qDropSustained
 	qHasTable
@@ -222,6 +223,7 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qDropSession: {"delete session", "DELETE FROM @session2 WHERE sid = ?"},
 		qDropFlocks:  {"delete locks of session", "DELETE FROM @flock WHERE sid = ?"},
 		qDropPlocks:  {"delete locks of session", "DELETE FROM @plock WHERE sid = ?"},
+		qLocked:      {"list locked inodes", "SELECT inode FROM @flock WHERE sid = ? UNION SELECT inode FROM @plock WHERE sid = ? ORDER BY inode"},
 		qSustained:   {"list sustained inodes", "SELECT inode FROM @sustained WHERE sid = ? ORDER BY inode"},
 		// The assignment changes nothing: the row is a set's member.
 		qSetSustained:  {"write sustained inode", d.upsert("@sustained", "sid, inode", "sid, inode", "inode = "+ex("inode"))},

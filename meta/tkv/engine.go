@@ -81,6 +81,18 @@ func (e *Engine) Init(ctx context.Context) error {
 	return nil
 }
 
+// Collect lets the store give up values that were replaced long ago, if it needs to be told.
+func (e *Engine) Collect(ctx context.Context) error {
+	c, ok := e.store.(Collector)
+	if !ok {
+		return nil
+	}
+	if err := c.Collect(ctx); err != nil {
+		return fmt.Errorf("collect old values of %s: %w", e.Name(), err)
+	}
+	return nil
+}
+
 // View runs fn on one snapshot.
 func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
 	return e.attempt(ctx, func(t Txn, _ int) error {

@@ -3,6 +3,7 @@ package tkv
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"jfs/meta"
 )
@@ -69,6 +70,29 @@ func (r *reader) Plocks(ino meta.Ino) (map[meta.LockOwner][]meta.Plock, error) {
 		return err
 	})
 	return locks, corrupt(key, err)
+}
+
+func (r *reader) Locked(sid uint64) ([]meta.Ino, error) {
+	var inodes []meta.Ino
+	for letter, size := range map[string]func([]byte) int{"F": flockSize, "P": plockSize} {
+		begin, end := letters(letter)
+		err := r.each(r.snapshot, begin, end, func(p Pair) (bool, error) {
+			if len(p.Key) != inodeKeySize {
+				return true, nil
+			}
+			return true, corrupt(p.Key, eachLock(p.Value, size, func(record []byte) error {
+				if ownerOf(record).Sid == sid {
+					inodes = append(inodes, inodeIn(p.Key, 1))
+				}
+				return nil
+			}))
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(inodes)
+	return slices.Compact(inodes), nil
 }
 
 func (t *tx) SetFlock(ino meta.Ino, owner meta.LockOwner, typ meta.FlockType) {

@@ -27,6 +27,14 @@ func (s prefixed) Begin(ctx context.Context) (Txn, error) {
 	return prefixedTxn{txn, prefixedReader{txn, s.prefix}}, nil
 }
 
+// Collect is that of the whole store.
+func (s prefixed) Collect(ctx context.Context) error {
+	if c, ok := s.Store.(Collector); ok {
+		return c.Collect(ctx)
+	}
+	return nil
+}
+
 type prefixedTxn struct {
 	txn Txn
 	prefixedReader

@@ -92,7 +92,7 @@ func (r *reader) get(key []byte) ([]byte, error) {
 }
 
 func (r *reader) Setting() ([]byte, error) {
-	v, err := r.snapshot.Get(r.ctx, settingKey())
+	v, err := r.get(settingKey())
 	return bytes.Clone(v), err
 }
 

@@ -26,6 +26,11 @@ type Store interface {
 	Close() error
 }
 
+// Collector is a Store that keeps replaced values until Collect is called, which clients do every hour.
+type Collector interface {
+	Collect(ctx context.Context) error
+}
+
 // Reader reads from one state of a store. What it returns must not be changed.
 type Reader interface {
 	// Get returns nil if there is no such key; the value of a key that is there is never nil.
@@ -52,7 +57,7 @@ type Txn interface {
 	// Snapshot reads the same state without a promise.
 	Snapshot() Reader
 	// Put and Delete take effect at Commit; the last write of a key counts. The slices belong to the
-	// transaction from now on.
+	// transaction from now on. A store that has to make a large change in parts makes them in this order.
 	Put(key, value []byte)
 	Delete(key []byte)
 	// Commit applies all writes or none. An error that wraps meta.ErrUnknown tells that it is not known

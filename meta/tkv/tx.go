@@ -2,8 +2,12 @@ package tkv
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"jfs/meta"
 )
@@ -45,14 +49,35 @@ func (t *tx) apply() error {
 			return err
 		}
 	}
-	for k, v := range t.pending {
-		if v == nil {
+	for _, k := range t.order() {
+		if v := t.pending[k]; v == nil {
 			t.txn.Delete([]byte(k))
 		} else {
 			t.txn.Put([]byte(k), v)
 		}
 	}
 	return nil
+}
+
+// order gives the keys of the writes in an order in which a store may make them in parts: references to slices are added
+// before anything refers to them and taken away when nothing does, so that a part loses no data.
+func (t *tx) order() []string {
+	const adds, others, takes = 0, 1, 2
+	kind := func(key string) int {
+		if len(key) != refKeySize || key[0] != 'K' {
+			return others
+		}
+		// A missing record is one reference, as a stored 0. What cannot be read was refused before.
+		before, _ := number(binary.LittleEndian, nil, t.known[key])
+		after, _ := number(binary.LittleEndian, nil, t.pending[key])
+		if after > before {
+			return adds
+		}
+		return takes
+	}
+	return slices.SortedFunc(maps.Keys(t.pending), func(a, b string) int {
+		return cmp.Or(cmp.Compare(kind(a), kind(b)), strings.Compare(a, b))
+	})
 }
 
 // put notes a write that does not look at the old value.

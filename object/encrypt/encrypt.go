@@ -127,6 +127,13 @@ func (p *plain) Close() error {
 	return nil
 }
 
+// BulkLimit and DeleteBulk are those of the store: what is removed needs no key.
+func (e *encrypted) BulkLimit() int { return object.BulkLimit(e.Store) }
+
+func (e *encrypted) DeleteBulk(ctx context.Context, keys []string) []error {
+	return object.DeleteBulk(ctx, e.Store, keys)
+}
+
 // content turns the size of an object into that of what it holds.
 func (e *encrypted) content(i object.Info) object.Info {
 	i.Size = max(i.Size-int64(e.cipher.Overhead()), 0)

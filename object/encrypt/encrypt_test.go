@@ -21,6 +21,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"jfs/object"
+	"jfs/object/faulty"
 	"jfs/object/mem"
 	"jfs/object/objecttest"
 )
@@ -172,6 +173,13 @@ func TestSizes(t *testing.T) {
 }
 
 // TestInPlace: an object is encrypted and decrypted without copies of its data.
+func TestDeletesInBulk(t *testing.T) {
+	f := faulty.New(mem.NewBulk(10))
+	if errs := object.DeleteAll(t.Context(), New(f, newCipher(t, AES)), make(chan struct{}, 1), []string{"a", "b", "c"}); errs != nil || f.Calls(faulty.Delete) != 1 {
+		t.Errorf("%v after %d requests", errs, f.Calls(faulty.Delete))
+	}
+}
+
 func TestInPlace(t *testing.T) {
 	c := newCipher(t, AES)
 	const size = 4 << 20

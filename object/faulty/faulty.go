@@ -18,7 +18,10 @@ type Store struct {
 	calls [object.Ops]atomic.Int64
 }
 
-var _ object.Store = (*Store)(nil)
+var (
+	_ object.Store       = (*Store)(nil)
+	_ object.BulkDeleter = (*Store)(nil)
+)
 
 // New makes a store with rules, which are applied in their order.
 func New(store object.Store, rules ...Rule) *Store { return &Store{store: store, rules: rules} }
@@ -106,6 +109,26 @@ func (s *Store) Head(ctx context.Context, key string) (info object.Info, err err
 func (s *Store) Delete(ctx context.Context, key string) error {
 	_, err := s.run(ctx, Delete, func() error { return s.store.Delete(ctx, key) })
 	return err
+}
+
+// BulkLimit is that of the store below.
+func (s *Store) BulkLimit() int {
+	return object.BulkLimit(s.store)
+}
+
+// DeleteBulk removes objects. It is one call of Delete, and a rule that hits it lets all keys fail.
+func (s *Store) DeleteBulk(ctx context.Context, keys []string) (errs []error) {
+	_, err := s.run(ctx, Delete, func() error {
+		errs = object.DeleteBulk(ctx, s.store, keys)
+		return nil
+	})
+	if err != nil {
+		errs = make([]error, len(keys))
+		for i := range errs {
+			errs[i] = err
+		}
+	}
+	return errs
 }
 
 // List returns a page of objects.

@@ -19,6 +19,7 @@ type Store struct {
 	mu      sync.RWMutex // guards objects and keys
 	objects map[string]entry
 	keys    []string // sorted
+	bulk    int      // never changed
 }
 
 type entry struct {
@@ -26,10 +27,16 @@ type entry struct {
 	modified time.Time
 }
 
-var _ object.Store = (*Store)(nil)
+var (
+	_ object.Store       = (*Store)(nil)
+	_ object.BulkDeleter = (*Store)(nil)
+)
 
 // New makes an empty store.
-func New() *Store { return &Store{objects: map[string]entry{}} }
+func New() *Store { return NewBulk(0) }
+
+// NewBulk makes an empty store that removes up to limit objects with one request; 0: it has no such request.
+func NewBulk(limit int) *Store { return &Store{objects: map[string]entry{}, bulk: limit} }
 
 // String names the store.
 func (s *Store) String() string { return "mem://" }
@@ -103,6 +110,27 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		s.keys = append(s.keys[:i], s.keys[i+1:]...)
 	}
 	return nil
+}
+
+// BulkLimit is what NewBulk was given.
+func (s *Store) BulkLimit() int { return s.bulk }
+
+// DeleteBulk removes objects.
+func (s *Store) DeleteBulk(ctx context.Context, keys []string) []error {
+	var errs []error
+	for i, key := range keys {
+		err := s.Delete(ctx, key)
+		if len(keys) > s.bulk {
+			err = fmt.Errorf("delete %s: %d keys in a request of at most %d: %w", key, len(keys), s.bulk, object.ErrInvalid)
+		}
+		if err != nil && errs == nil {
+			errs = make([]error, len(keys))
+		}
+		if errs != nil {
+			errs[i] = err
+		}
+	}
+	return errs
 }
 
 // List returns a page of the objects.

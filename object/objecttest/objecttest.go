@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) object.Store) {
 		{"overwrite", overwrite},
 		{"position", position},
 		{"keys", keys},
+		{"delete-all", deleteAll},
 		{"concurrent", concurrent},
 		{"cancelled", cancelled},
 		{"cancelled-get", cancelledGet},
@@ -119,6 +120,21 @@ func missing(t *testing.T, s object.Store) {
 	}
 	if err := s.Put(ctx, "", bytes.NewReader(nil)); !errors.Is(err, object.ErrInvalid) {
 		t.Fatalf("put of an empty key: got %v", err)
+	}
+}
+
+// deleteAll: with or without bulk requests, the objects named are gone, those that were not there too, and no others.
+func deleteAll(t *testing.T, s object.Store) {
+	for _, key := range []string{"d/1", "d/2", "d/with space&<amp>", "d/10", "kept", "de"} {
+		put(t, s, key, "x")
+	}
+	gone := []string{"d/1", "d/2", "d/with space&<amp>", "d/absent", "no/such/place", "d/1"}
+	if errs := object.DeleteAll(t.Context(), s, make(chan struct{}, 2), gone); errs != nil {
+		t.Errorf("delete: %v", errs)
+	}
+	sameKeys(t, list(t, s, "", "", 10), []string{"d/10", "de", "kept"})
+	if errs := object.DeleteAll(t.Context(), s, make(chan struct{}, 2), nil); errs != nil {
+		t.Errorf("delete nothing: %v", errs)
 	}
 }
 

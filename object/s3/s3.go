@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -56,6 +57,7 @@ type Store struct {
 	class   types.StorageClass
 	put     []func(*s3.Options)
 	secrets []string // never to be shown
+	noBulk  atomic.Bool
 }
 
 var _ object.Store = (*Store)(nil)

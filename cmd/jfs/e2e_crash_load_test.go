@@ -1,0 +1,423 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A load is a process that works in a directory of its own in a mount until the mount dies. It writes down, outside
+// of the mount, each operation before it begins and when it has succeeded. Who replays the journal knows what must be
+// there, and what may be.
+
+// loadEnv tells a process of this test program to be a load: directory, journal, seed.
+const loadEnv = "JFS_TEST_LOAD"
+
+// step is an operation of a load.
+type step struct {
+	Kind string // see stepKinds
+	A, B string // paths below the directory
+	Off  int
+	Size int
+	Seed byte // of the bytes written
+}
+
+// record is a line of a journal.
+type record struct {
+	Begin *step  `json:",omitempty"`
+	Done  bool   `json:",omitempty"` // the last step has succeeded
+	Error string `json:",omitempty"` // what came instead, when it does not say that the mount is gone
+}
+
+// node is what a name stands for. Hard links share one.
+type node struct {
+	kind   byte // 'd', 'f', 'l'
+	data   []byte
+	target string
+}
+
+// model is what the directory of a load should hold.
+type model map[string]*node
+
+func (m model) clone() model {
+	c, copies := model{}, map[*node]*node{}
+	for name, n := range m {
+		if copies[n] == nil {
+			d := *n
+			copies[n] = &d
+		}
+		c[name] = copies[n]
+	}
+	return c
+}
+
+// apply carries out a step. Data is never changed in place, so models may share it.
+func (m model) apply(s step) {
+	switch s.Kind {
+	case "mkdir":
+		m[s.A] = &node{kind: 'd'}
+	case "rmdir", "unlink":
+		delete(m, s.A)
+	case "symlink":
+		m[s.A] = &node{kind: 'l', target: s.B}
+	case "link":
+		m[s.B] = m[s.A]
+	case "put", "hold":
+		if m[s.A] == nil {
+			m[s.A] = &node{kind: 'f'}
+		}
+		m[s.A].data = content(s.Size, s.Seed)
+	case "append":
+		m[s.A].data = append(slices.Clone(m[s.A].data), content(s.Size, s.Seed)...)
+	case "overwrite":
+		data := slices.Clone(m[s.A].data)
+		copy(data[s.Off:], content(s.Size, s.Seed))
+		m[s.A].data = data
+	case "truncate":
+		data := make([]byte, s.Size)
+		copy(data, m[s.A].data)
+		m[s.A].data = data
+	case "rename":
+		if m[s.A] == m[s.B] { // two names of one file: nothing happens
+			return
+		}
+		for _, name := range slices.Collect(maps.Keys(m)) {
+			if rest, ok := strings.CutPrefix(name, s.A+"/"); ok {
+				m[s.B+"/"+rest] = m[name]
+				delete(m, name)
+			}
+		}
+		m[s.B] = m[s.A]
+		delete(m, s.A)
+	case "exchange":
+		m[s.A], m[s.B] = m[s.B], m[s.A]
+	}
+}
+
+func (m model) names(kinds string) []string {
+	var all []string
+	for name, n := range m {
+		if strings.IndexByte(kinds, n.kind) >= 0 {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// next makes up a step that must succeed.
+func (m model) next(rnd *rand.Rand, n int) step {
+	pick := func(from []string) string { return from[rnd.IntN(len(from))] }
+	dirs, files := append(m.names("d"), "."), m.names("f")
+	fresh := filepath.Join(pick(dirs), fmt.Sprint("n", n))
+	seed := byte(rnd.IntN(256))
+	size := 1 + rnd.IntN(20_000)
+	if rnd.IntN(8) == 0 {
+		size = 1 + rnd.IntN(1_500_000)
+	}
+	kind := rnd.IntN(22)
+	switch {
+	case len(files) == 0 || kind < 5:
+		return step{Kind: "put", A: fresh, Size: size, Seed: seed}
+	case kind == 5:
+		return step{Kind: "put", A: pick(files), Size: size, Seed: seed}
+	case kind == 6:
+		return step{Kind: "hold", A: fresh, Size: size, Seed: seed}
+	case kind < 9:
+		return step{Kind: "append", A: pick(files), Size: size, Seed: seed}
+	case kind < 11:
+		if name := pick(files); len(m[name].data) > 0 {
+			off := rnd.IntN(len(m[name].data))
+			return step{Kind: "overwrite", A: name, Off: off, Size: min(size, len(m[name].data)-off), Seed: seed}
+		}
+	case kind == 11:
+		return step{Kind: "truncate", A: pick(files), Size: size}
+	case kind == 12:
+		return step{Kind: "link", A: pick(files), B: fresh}
+	case kind == 13:
+		return step{Kind: "symlink", A: fresh, B: fmt.Sprint("to/", n)}
+	case kind < 16 && len(dirs) < 20:
+		return step{Kind: "mkdir", A: fresh}
+	case kind == 16:
+		return step{Kind: "unlink", A: pick(files)}
+	case kind == 17:
+		return step{Kind: "rename", A: pick(files), B: fresh}
+	case kind == 18:
+		if a, b := pick(files), pick(files); a != b {
+			return step{Kind: "rename", A: a, B: b}
+		}
+	case kind == 19:
+		if a, b := pick(files), pick(files); m[a] != m[b] {
+			return step{Kind: "exchange", A: a, B: b}
+		}
+	case kind == 20 && len(dirs) > 1:
+		if from := pick(dirs[:len(dirs)-1]); !strings.HasPrefix(fresh, from+"/") {
+			return step{Kind: "rename", A: from, B: fresh}
+		}
+	case kind == 21 && len(dirs) > 1:
+		dir := pick(dirs[:len(dirs)-1])
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(m)), func(s string) bool { return strings.HasPrefix(s, dir+"/") }) {
+			return step{Kind: "rmdir", A: dir}
+		}
+	}
+	return step{Kind: "append", A: pick(files), Size: size, Seed: seed}
+}
+
+// do carries a step out below a directory. What is written is closed, and so is acknowledged, unless it is held: that
+// file is synced, gets more bytes that nobody waits for, loses them again, and stays open.
+func (s step) do(dir string, held *[]*os.File) error {
+	a, b := filepath.Join(dir, s.A), filepath.Join(dir, s.B)
+	write := func(flags int, off int64) (err error) {
+		f, err := os.OpenFile(a, os.O_WRONLY|flags, 0o644)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		data := content(s.Size, s.Seed)
+		for len(data) > 0 && err == nil { // in pieces, that a kill may come between
+			n := min(len(data), 100_000)
+			if flags&os.O_APPEND != 0 {
+				_, err = f.Write(data[:n])
+			} else {
+				_, err = f.WriteAt(data[:n], off)
+			}
+			data, off = data[n:], off+int64(n)
+		}
+		return err
+	}
+	switch s.Kind {
+	case "mkdir":
+		return os.Mkdir(a, 0o755)
+	case "rmdir", "unlink":
+		return os.Remove(a)
+	case "symlink":
+		return os.Symlink(s.B, a)
+	case "link":
+		return os.Link(a, b)
+	case "put":
+		return write(os.O_CREATE|os.O_TRUNC, 0)
+	case "append":
+		return write(os.O_APPEND, 0)
+	case "overwrite":
+		return write(0, int64(s.Off))
+	case "truncate":
+		return os.Truncate(a, int64(s.Size))
+	case "rename":
+		return os.Rename(a, b)
+	case "exchange":
+		return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	case "hold":
+		f, err := os.OpenFile(a, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err
+		}
+		*held = append(*held, f)
+		if _, err := f.Write(content(s.Size, s.Seed)); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		// A file without a name that is open, for who cleans up.
+		g, err := os.Create(a + "-gone")
+		if err != nil {
+			return err
+		}
+		*held = append(*held, g)
+		_, err = g.Write(content(s.Size, s.Seed))
+		return errors.Join(err, os.Remove(a+"-gone"))
+	}
+	return fmt.Errorf("step %q is not known", s.Kind)
+}
+
+// mountGone says whether an error is what a dead mount answers.
+func mountGone(err error) bool {
+	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED)
+}
+
+// runLoad is a load, until an error.
+func runLoad(args string) (code int) {
+	var dir, journal string
+	var seed uint64
+	if _, err := fmt.Sscan(args, &dir, &journal, &seed); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	out, err := os.Create(journal)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	log := json.NewEncoder(out)
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	m := model{}
+	var held []*os.File
+	for n := 0; ; n++ {
+		s := m.next(rnd, n)
+		if err = log.Encode(record{Begin: &s}); err != nil {
+			break
+		}
+		if err = s.do(dir, &held); err != nil {
+			if mountGone(err) {
+				return 0
+			}
+			_ = log.Encode(record{Error: err.Error()})
+			return 1
+		}
+		m.apply(s)
+		if err = log.Encode(record{Done: true}); err != nil {
+			break
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// replay gives what must be there by a journal, the step that was under way, and how many were done.
+func replay(journal string) (m model, pending *step, done int, err error) {
+	b, err := os.ReadFile(journal)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	m = model{}
+	for d := json.NewDecoder(bytes.NewReader(b)); ; {
+		var r record
+		if err := d.Decode(&r); errors.Is(err, io.EOF) {
+			return m, pending, done, nil
+		} else if err != nil {
+			return nil, nil, 0, fmt.Errorf("%s: %w", journal, err)
+		}
+		switch {
+		case r.Error != "":
+			return nil, nil, 0, fmt.Errorf("%+v: %s", *pending, r.Error)
+		case r.Done:
+			m.apply(*pending)
+			pending, done = nil, done+1
+		default:
+			pending = r.Begin
+		}
+	}
+}
+
+// partly is a change of one file that may have happened in part.
+type partly struct {
+	node          *node
+	before, after []byte
+	fresh         bool // it was empty between the two
+}
+
+// differences compares a directory with a model, and one file with the two states of a change that was under way.
+func differences(dir string, want model, under *partly) (all []string) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		seen[name] = true
+		n := want[name]
+		if n == nil {
+			all = append(all, name+" should not be there")
+			return nil
+		}
+		switch typ := d.Type(); {
+		case typ.IsDir() && n.kind == 'd':
+		case typ.IsRegular() && n.kind == 'f':
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if under != nil && n == under.node {
+				if what := under.fault(data); what != "" {
+					all = append(all, name+": "+what)
+				}
+			} else if !bytes.Equal(data, n.data) {
+				all = append(all, fmt.Sprintf("%s: %d bytes differ from %d, first at %d", name, len(data), len(n.data), firstDifference(data, n.data)))
+			}
+		case typ&fs.ModeSymlink != 0 && n.kind == 'l':
+			target, err := os.Readlink(path)
+			if err != nil || target != n.target {
+				all = append(all, fmt.Sprintf("%s: leads to %q, not %q, %v", name, target, n.target, err))
+			}
+		default:
+			all = append(all, fmt.Sprintf("%s is of type %v, not %c", name, typ, n.kind))
+		}
+		return nil
+	})
+	if err != nil {
+		all = append(all, err.Error())
+	}
+	for name := range want {
+		if !seen[name] {
+			all = append(all, name+" is missing")
+		}
+	}
+	return all
+}
+
+// fault says what cannot have come of a change. Each byte is of one of the two states; behind the end of the old one,
+// what is missing reads as zeros.
+func (c *partly) fault(data []byte) string {
+	least, most := min(len(c.before), len(c.after)), max(len(c.before), len(c.after))
+	if len(data) < least && !c.fresh || len(data) > most {
+		return fmt.Sprintf("has %d bytes, before %d, afterwards %d", len(data), len(c.before), len(c.after))
+	}
+	for i, b := range data {
+		switch {
+		case i < len(c.before) && c.before[i] == b, i < len(c.after) && c.after[i] == b:
+		case b == 0 && (c.fresh || i >= len(c.before)):
+		default:
+			return fmt.Sprintf("byte %d of %d is from nowhere", i, len(data))
+		}
+	}
+	return ""
+}
+
+// verify checks the directory of a load after the death of its mount.
+func verify(dir, journal string) (done int, faults []string) {
+	m, pending, done, err := replay(journal)
+	if err != nil {
+		return done, []string{err.Error()}
+	}
+	faults = differences(dir, m, nil)
+	if pending == nil || len(faults) == 0 {
+		return done, faults
+	}
+	after := m.clone()
+	var under *partly
+	switch pending.Kind {
+	case "put", "hold", "append", "overwrite", "truncate":
+		under = &partly{fresh: pending.Kind == "put"}
+		if n := m[pending.A]; n != nil {
+			under.before = n.data
+		}
+	}
+	after.apply(*pending)
+	if under != nil {
+		under.node = after[pending.A]
+		under.after = under.node.data
+	}
+	if pending.Kind == "hold" { // its second file may be there for a moment
+		_ = os.Remove(filepath.Join(dir, pending.A+"-gone"))
+	}
+	if more := differences(dir, after, under); len(more) > 0 {
+		faults = append(append(faults, fmt.Sprintf("and when %+v has happened:", *pending)), more...)
+		return done, faults
+	}
+	return done, nil
+}
