@@ -14,17 +14,22 @@ import (
 // that the first ones of a huge directory come at once.
 const dirPage = 1000
 
+// dirKept is how many entries are remembered at least. The kernel comes back to the place of the first entry of an answer
+// that did not fit into its caller's buffer, and the answer may have had 1 MiB, which is 32,768 entries. What it comes
+// back for must be what it was, however many entries have come and gone: read anew, others would stand in the places.
+const dirKept = 33_000
+
 // Dir is an open directory. It gives the entries that were there when they were read; an offset stays good until
-// the directory is read from its beginning again.
+// the directory is read from its beginning again. An offset far back, which only seekdir(3) asks for, is counted anew.
 type Dir struct {
 	fs  *FS
 	ino meta.Ino
 	who meta.Cred
 
 	mu     sync.Mutex // guards the rest
-	start  uint64     // offset of all[0]
+	start  uint64     // number of all[0] among the stored entries
 	all    []meta.Dirent
-	plus   bool // all has attributes
+	plus   uint64 // number of the first entry that was read with attributes, as all behind it were
 	cursor string
 	end    bool
 	seen   map[string]struct{} // names given so far, once there is more than one page
@@ -60,7 +65,7 @@ func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntr
 	if off == 0 {
 		d.fs.accessed(ctx, d.ino)
 	}
-	if off == 0 || off < d.start {
+	if off == 0 || off < d.start+dots {
 		d.rewind()
 	}
 	for ; off < dots; off++ {
@@ -82,7 +87,7 @@ func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntr
 			}
 		}
 		e := d.all[off-dots-d.start]
-		if plus && !d.plus && e.Attr == nil {
+		if plus && off-dots < d.plus && e.Attr == nil {
 			if a, err := d.fs.vol.GetAttr(ctx, e.Ino); err == nil {
 				e.Attr = &a
 			}
@@ -99,7 +104,7 @@ func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntr
 }
 
 func (d *Dir) rewind() {
-	d.start, d.all, d.cursor, d.end, d.seen = 0, nil, "", false, nil
+	d.start, d.all, d.plus, d.cursor, d.end, d.seen = 0, nil, 0, "", false, nil
 }
 
 func (d *Dir) dot(ctx context.Context, off uint64) (meta.Dirent, error) {
@@ -128,21 +133,19 @@ func (d *Dir) dot(ctx context.Context, off uint64) (meta.Dirent, error) {
 	return e, nil
 }
 
-// next reads a page and lets go of the one before. To be sorted, all pages become one.
+// next reads a page and lets go of what is far behind. To be sorted, all pages are read.
 func (d *Dir) next(ctx context.Context, plus bool) error {
 	if err := d.nextPage(ctx, plus); err != nil || !d.fs.opt.SortDir {
 		return err
 	}
-	all := d.all
 	for !d.end {
 		if err := d.nextPage(ctx, plus); err != nil {
 			d.rewind()
 			return err
 		}
-		all = append(all, d.all...)
 	}
-	slices.SortFunc(all, func(a, b meta.Dirent) int { return strings.Compare(a.Name, b.Name) })
-	d.start, d.all, d.seen = 0, all, nil
+	slices.SortFunc(d.all, func(a, b meta.Dirent) int { return strings.Compare(a.Name, b.Name) })
+	d.seen = nil
 	return nil
 }
 
@@ -152,15 +155,21 @@ func (d *Dir) nextPage(ctx context.Context, plus bool) error {
 		return err
 	}
 	first := d.cursor == ""
-	d.cursor, d.end, d.plus = cursor, cursor == "", plus
+	d.cursor, d.end = cursor, cursor == ""
 	if !first || !d.end {
 		page = d.fresh(page)
 	}
 	if first {
 		page = append(page, d.fs.listed(d.ino)...)
 	}
-	d.start += uint64(len(d.all))
-	d.all = page
+	if !plus {
+		d.plus = d.start + uint64(len(d.all)+len(page))
+	}
+	if old := len(d.all) - dirKept; old > dirKept && !d.fs.opt.SortDir { // seldom, as it copies
+		d.all = slices.Clone(d.all[old:])
+		d.start += uint64(old)
+	}
+	d.all = append(d.all, page...)
 	return nil
 }
 

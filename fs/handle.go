@@ -52,7 +52,9 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		h.found = fl.observe(a, stamp)
 	}
 	if err == nil && flags&syscall.O_TRUNC != 0 {
-		_, err = fl.truncate(ctx, who, 0, true)
+		if _, err = fl.truncate(ctx, who, 0, true); err == nil {
+			err = h.dropSetID(ctx, who)
+		}
 	}
 	if err != nil {
 		h.Release(ctx)
@@ -62,6 +64,23 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		fl.accessed(ctx)
 	}
 	return h, fl.opened(&a), nil
+}
+
+// dropSetID takes the set-ID bits from a program whose contents a user has thrown away with O_TRUNC. The kernel does so
+// for every other change of data, but leaves this one to who truncates.
+func (h *Handle) dropSetID(ctx context.Context, who meta.Cred) error {
+	mode := h.found.Mode &^ meta.ModeSetUID
+	if mode&010 != 0 {
+		mode &^= meta.ModeSetGID // without execution by the group it is no right
+	}
+	if who.UID == 0 || mode == h.found.Mode {
+		return nil
+	}
+	a, err := h.fs.SetAttr(ctx, who, h.file.ino, SetAttr{Change: meta.Change{Mode: &mode}}, h)
+	if err == nil {
+		h.found = a
+	}
+	return err
 }
 
 func openFor(flags int) meta.OpenFor {
@@ -78,15 +97,20 @@ func openFor(flags int) meta.OpenFor {
 func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name string, n meta.New, flags int) (Inode, *Handle, error) {
 	n.Type = meta.TypeFile
 	node, err := f.Mknod(ctx, who, dir, name, n)
-	if errors.Is(err, posix.EEXIST) && flags&syscall.O_EXCL == 0 {
-		if node, err = f.Lookup(ctx, who, dir, name); err != nil {
+	for errors.Is(err, posix.EEXIST) && flags&syscall.O_EXCL == 0 && ctx.Err() == nil {
+		var h *Handle
+		if node, err = f.Lookup(ctx, who, dir, name); err == nil {
+			h, _, err = f.Open(ctx, who, node.Ino, flags)
+		}
+		switch {
+		case err == nil:
+			node.Attr = h.found
+			return node, h, nil
+		case !errors.Is(err, posix.ENOENT):
 			return Inode{}, nil, err
 		}
-		h, _, err := f.Open(ctx, who, node.Ino, flags)
-		if err == nil {
-			node.Attr = h.found
-		}
-		return node, h, err
+		// Somebody has removed or replaced the file between the steps.
+		node, err = f.Mknod(ctx, who, dir, name, n)
 	}
 	if err != nil {
 		return Inode{}, nil, err
@@ -111,7 +135,7 @@ func (h *Handle) Ino() meta.Ino { return h.file.ino }
 // Readable says whether the handle was opened for reading.
 func (h *Handle) Readable() bool { return h.flags&syscall.O_ACCMODE != syscall.O_WRONLY }
 
-// Found is the attribute of the file that the open has found, before O_TRUNC.
+// Found is the attribute of the file that the open has found, before O_TRUNC unless that changed the mode.
 func (h *Handle) Found() meta.Attr { return h.found }
 
 // Writable says whether the handle was opened for writing.
@@ -144,13 +168,19 @@ func (h *Handle) readAhead(off uint64, n int) {
 
 // Write takes all of src, at off or, with O_APPEND, at the end of the file.
 func (h *Handle) Write(ctx context.Context, off uint64, src []byte) (int, error) {
+	return h.WriteAs(ctx, off, src, h.flags&syscall.O_APPEND != 0)
+}
+
+// WriteAs is Write with O_APPEND or without it, however the file was opened: fcntl(2) changes that, and pages that the
+// kernel writes back have their place.
+func (h *Handle) WriteAs(ctx context.Context, off uint64, src []byte, atEnd bool) (int, error) {
 	if !h.Writable() {
 		return 0, posix.EBADF
 	}
 	if len(src) == 0 {
 		return 0, nil
 	}
-	if err := h.file.write(ctx, off, src, h.flags&syscall.O_APPEND != 0); err != nil {
+	if err := h.file.write(ctx, off, src, atEnd); err != nil {
 		return 0, err
 	}
 	return len(src), nil

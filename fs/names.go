@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"jfs/internal/posix"
@@ -80,7 +81,8 @@ func (f *FS) local(ino meta.Ino, a meta.Attr) meta.Attr {
 	return fl.overlay(a)
 }
 
-// GetAttr gives the attribute of an inode, with what this mount has written to it.
+// GetAttr gives the attribute of an inode, with what this mount has written to it. Of one that this mount has removed
+// it gives the last for a while, as whoever has it open expects.
 func (f *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Attr, error) {
 	if IsVirtual(ino) {
 		return f.virtualAttr(ino), nil
@@ -91,6 +93,11 @@ func (f *FS) GetAttr(ctx context.Context, ino meta.Ino) (meta.Attr, error) {
 		stamp = fl.stamp()
 	}
 	a, err := f.vol.GetAttr(ctx, ino)
+	if errors.Is(err, posix.ENOENT) {
+		if last, ok := f.vol.Departed(ino); ok { // somebody has it still
+			return last, nil
+		}
+	}
 	if err != nil || fl == nil {
 		return a, err
 	}

@@ -81,7 +81,7 @@ func (f *file) write(ctx context.Context, off uint64, src []byte, atEnd bool) er
 	if atEnd {
 		off = f.length()
 	}
-	if off+uint64(len(src)) > meta.MaxFileSize || off > meta.MaxFileSize {
+	if off >= meta.MaxFileSize || uint64(len(src)) >= meta.MaxFileSize-off {
 		f.mu.Unlock()
 		return posix.EFBIG
 	}

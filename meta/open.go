@@ -42,7 +42,10 @@ func (v *Volume) open(ctx context.Context, who Cred, ino Ino, want OpenFor, attr
 		err = v.mayOpen(ctx, who, &a, want)
 	}
 	if err != nil {
-		v.release(ino)
+		// The handle that was counted may have kept an unlinked file from going.
+		if err := v.CloseFile(context.WithoutCancel(ctx), ino); err != nil {
+			v.log.Warn("remove unlinked file after an open that failed", "inode", ino, "err", err)
+		}
 		return Attr{}, err
 	}
 	return a, nil
@@ -175,6 +178,17 @@ func (v *Volume) release(ino Ino) bool {
 // CloseFile drops a handle; with the last one of an unlinked file the inode goes.
 func (v *Volume) CloseFile(ctx context.Context, ino Ino) error {
 	if !v.release(ino) || !v.sess.sustains(ino) {
+		return nil
+	}
+	return v.dropClosed(ctx, ino)
+}
+
+// dropClosed removes an unlinked inode that this client kept and has closed, unless it was opened again meanwhile, by
+// a request that still knew its name: then the last close comes once more. Opens that come later wait, and find nothing.
+func (v *Volume) dropClosed(ctx context.Context, ino Ino) error {
+	rm := removals{v: v}
+	defer rm.end()
+	if !rm.claim(ino) {
 		return nil
 	}
 	return v.dropSustained(ctx, v.Sid(), ino)

@@ -141,15 +141,15 @@ func (v *Volume) settleRemoved(ctx context.Context, r removal) {
 		v.addDirStat(r.trash, r.trashed)
 	}
 	if r.gone {
+		v.departed.add(r.ino, r.attr, v.time())
 		v.usage.add(-r.attr.Space(), -1)
 		v.chargeOwner(&r.attr, charge(&r.attr).negate())
 	}
 	if r.kept {
 		v.sess.keep(r.ino, false)
-		if !v.isOpen(r.ino) { // closed while the change was under way
-			if err := v.dropSustained(context.WithoutCancel(ctx), v.Sid(), r.ino); err != nil {
-				v.log.Warn("remove unlinked file", "inode", r.ino, "err", err)
-			}
+		// It may have been closed while the change was under way.
+		if err := v.dropClosed(context.WithoutCancel(ctx), r.ino); err != nil {
+			v.log.Warn("remove unlinked file", "inode", r.ino, "err", err)
 		}
 	}
 	if r.data {

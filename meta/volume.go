@@ -57,13 +57,14 @@ type Volume struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	format atomic.Pointer[Format]
-	inodes idBatch
-	slices idBatch
-	trash  trashDir
-	usage  usage
-	stats  dirStats
-	quotas quotas
+	format   atomic.Pointer[Format]
+	inodes   idBatch
+	slices   idBatch
+	trash    trashDir
+	departed departed
+	usage    usage
+	stats    dirStats
+	quotas   quotas
 
 	promises promises
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"jfs/fs/fstest"
 	"jfs/fs/mount"
 	"jfs/internal/mounts"
 )
@@ -26,6 +27,7 @@ import (
 const programEnv = "JFS_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
+	fstest.Main()
 	if args := os.Getenv(loadEnv); args != "" {
 		os.Exit(runLoad(args))
 	}

@@ -3,7 +3,6 @@ package fstest
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -164,12 +163,9 @@ func ownerSetgid(t *testing.T, dir string) {
 // closed to that user, so fn uses relative paths.
 func asUser(t *testing.T, dir string, fn func()) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with its own directory and rights
+	alone(t, func() {
 		for _, err := range []error{
-			unix.Unshare(unix.CLONE_FS), unix.Chdir(dir), unix.Setfsgid(54321), unix.Setfsuid(54321),
+			unix.Chdir(dir), unix.Setfsgid(54321), unix.Setfsuid(54321),
 		} {
 			if err != nil {
 				t.Error("become another user:", err)
@@ -177,8 +173,7 @@ func asUser(t *testing.T, dir string, fn func()) {
 			}
 		}
 		fn()
-	}()
-	<-done
+	})
 }
 
 func ownerPermissions(t *testing.T, dir string) {

@@ -21,9 +21,28 @@ type test struct {
 	run  func(t *testing.T, dir string)
 }
 
-// Run runs the suite below dir, which must allow everything to the caller, or only the named groups of it. As root it
-// covers owners and devices too.
-func Run(t *testing.T, dir string, groups ...string) {
+// on makes a test of a function that looks at the options too.
+func on(opt *Options, fn func(b bed)) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) { fn(bed{t, dir, opt}) }
+}
+
+// cases are tests that look at the options.
+type cases []struct {
+	name string
+	run  func(b bed)
+}
+
+func (c cases) tests(opt *Options) []test {
+	var all []test
+	for _, one := range c {
+		all = append(all, test{one.name, on(opt, one.run)})
+	}
+	return all
+}
+
+// Run runs the suite below dir, which must allow everything to the caller, as root or not; only as root it covers
+// owners, rights and devices. Main must be called at the start of the test binary.
+func Run(t *testing.T, dir string, opt Options) {
 	for _, group := range []struct {
 		name  string
 		tests []test
@@ -33,8 +52,11 @@ func Run(t *testing.T, dir string, groups ...string) {
 		{"dir", dirTests}, {"name", nameTests}, {"attr", attrTests}, {"time", timeTests},
 		{"owner", ownerTests}, {"xattr", xattrTests}, {"system", systemTests}, {"parallel", parallelTests},
 		{"lock", lockTests}, {"alloc", allocTests},
+		{"path", pathCases.tests(&opt)}, {"rights", rightsCases.tests(&opt)},
+		{"effect", effectCases.tests(&opt)}, {"pair", pairCases.tests(&opt)},
+		{"process", processCases.tests(&opt)}, {"io", ioCases.tests(&opt)}, {"special", specialCases.tests(&opt)}, {"attribute", attributeCases.tests(&opt)}, {"listing", listingCases.tests(&opt)},
 	} {
-		if len(groups) > 0 && !slices.Contains(groups, group.name) {
+		if len(opt.Groups) > 0 && !slices.Contains(opt.Groups, group.name) {
 			continue
 		}
 		t.Run(group.name, func(t *testing.T) {

@@ -14,14 +14,14 @@ func (a *adapter) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	return a.do("opendir", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		d, err := a.fs.OpenDir(ctx, a.who(&in.InHeader), ino)
-		if err = gone(err); err != nil {
-			return err
+		if err != nil {
+			return stale(err)
 		}
 		if a.opt.CacheDirs {
 			attr, err := a.fs.GetAttr(ctx, ino)
 			if err != nil {
 				d.Close()
-				return err
+				return stale(err)
 			}
 			out.OpenFlags |= fuse.FOPEN_CACHE_DIR
 			if a.lists.open(in.NodeId, attr.Mtime) {

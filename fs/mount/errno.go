@@ -8,15 +8,6 @@ import (
 	"jfs/internal/posix"
 )
 
-// gone makes ESTALE of the absence of an inode that the kernel knows: it then looks up the name again by which it has
-// come to the inode, which may stand for another one by now, and tells the application what it finds.
-func gone(err error) error {
-	if errors.Is(err, posix.ENOENT) {
-		return posix.ESTALE
-	}
-	return err
-}
-
 // errno is the one table from errors to numbers for the kernel. logged says that the number is not the whole
 // story, so the error belongs into the log.
 func errno(err error) (no syscall.Errno, logged bool) {
@@ -35,4 +26,14 @@ func errno(err error) (no syscall.Errno, logged bool) {
 		return syscall.EINTR, false
 	}
 	return syscall.EIO, true // deadlines, corrupt records, failures of the database and the object store
+}
+
+// stale makes of "there is no such inode", where the kernel has named an inode and no name, the answer to which it looks
+// the path up once more: the name may lead to another inode by now, here or by the hand of another mount. The caller
+// gets what that finds.
+func stale(err error) error {
+	if errors.Is(err, posix.ENOENT) {
+		return posix.ESTALE
+	}
+	return err
 }

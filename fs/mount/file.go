@@ -53,11 +53,11 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 			return err
 		}
 		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
-		if err = gone(err); err == nil {
+		if err == nil {
 			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -93,7 +93,7 @@ func (a *adapter) withFile(op string, cancel <-chan struct{}, node, fh uint64, f
 		if !ok {
 			return posix.EBADF
 		}
-		return fn(ctx, h)
+		return stale(fn(ctx, h))
 	})
 }
 
@@ -111,11 +111,25 @@ func (a *adapter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fus
 
 func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (written uint32, st fuse.Status) {
 	st = a.withFile("write", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) error {
-		n, err := h.Write(ctx, in.Offset, data)
+		var n int
+		var err error
+		if w, ok := h.(interface {
+			WriteAs(ctx context.Context, off uint64, src []byte, atEnd bool) (int, error)
+		}); ok {
+			n, err = w.WriteAs(ctx, in.Offset, data, a.appends(in))
+		} else {
+			n, err = h.Write(ctx, in.Offset, data)
+		}
 		written = uint32(n)
 		return err
 	})
 	return written, st
+}
+
+// appends says whether a write goes to the end of the file. The flags of the request are those that the descriptor has
+// now. What comes out of the page cache, of a mapping for example, goes to its place.
+func (a *adapter) appends(in *fuse.WriteIn) bool {
+	return in.Flags&syscall.O_APPEND != 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 && !a.opt.WritebackCache
 }
 
 func (a *adapter) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {

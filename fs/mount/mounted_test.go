@@ -31,14 +31,24 @@ func TestSuite(t *testing.T) {
 		"default": {func(*Options) {}, nil},
 		"no-cache": {func(o *Options) {
 			o.AttrTimeout, o.EntryTimeout, o.DirEntryTimeout, o.EnableXattr = -1, -1, -1, true
-		}, []string{"open", "unlink", "link", "rename", "name", "attr", "time", "xattr"}},
+		}, []string{"open", "unlink", "link", "rename", "name", "attr", "time", "xattr", "effect", "pair", "io", "special"}},
 		"writeback-cache": {func(o *Options) { o.WritebackCache = true },
-			[]string{"open", "data", "truncate", "map", "unlink", "time"}},
+			[]string{"open", "data", "truncate", "map", "unlink", "time", "io", "process"}},
+		"trash": {func(*Options) {}, []string{"open", "io", "listing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opt := patient()
+			opt.EnableACL, opt.EnableIoctl = true, true
+			want := fstest.Volume()
+			want.Groups, want.Patient, want.LateErrors = c.groups, true, name == "writeback-cache"
 			c.set(&opt)
-			fstest.Run(t, serve(t, volume{newFS(t)}, opt).MountPoint(), c.groups...)
+			acls := newClients(t, 1, func(f *meta.Format) {
+				f.TurnOnACL()
+				if want.KeptLinks = name == "trash"; want.KeptLinks {
+					f.TrashDays = 1
+				}
+			})[0]
+			fstest.Run(t, serve(t, volume{acls}, opt).MountPoint(), want)
 		})
 	}
 }
@@ -46,7 +56,6 @@ func TestSuite(t *testing.T) {
 func TestPosixtest(t *testing.T) {
 	left := []string{
 		"FcntlFlockLocksFile", "OpenSymlinkRace", // fail in a local directory too
-		"RenameOpenDir", // wants attributes of a directory that is gone, which no record holds
 	}
 	opt := patient()
 	opt.EnableXattr = true
@@ -120,14 +129,14 @@ func TestKernelView(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
+	both := newClients(t, 2, func(f *meta.Format) {})
 	opt := patient()
+	opt.EnableXattr = true
+	fstest.Prepare(t, serve(t, volume{both[0]}, opt).MountPoint())
 	if err := opt.Set("ro"); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, volume{newFS(t)}, opt)
-	if err := os.Mkdir(filepath.Join(s.MountPoint(), "d"), 0755); !errors.Is(err, syscall.EROFS) {
-		t.Error("mkdir:", err)
-	}
+	fstest.RunReadOnly(t, serve(t, volume{both[1]}, opt).MountPoint())
 }
 
 // TestSecondMount: a mount point that is taken is refused with the way out.

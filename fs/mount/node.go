@@ -40,10 +40,10 @@ func (a *adapter) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.
 	return a.do("getattr", cancel, &in.InHeader, func(ctx context.Context) error {
 		ino := a.ino(in.NodeId)
 		attr, err := a.fs.GetAttr(ctx, ino)
-		if err = gone(err); err == nil {
+		if err == nil {
 			a.fillAttr(t, ino, &attr, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -69,12 +69,12 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			// attributes in the answer, and an error would come out of some later syncfs(2).
 			return nil
 		}
-		if err = gone(err); err == nil {
+		if err == nil {
 			// Without a lease: the kernel takes the attributes from the answer even if it was told meanwhile that they
 			// have changed.
 			a.fillAttr(ticket{}, ino, &attr, out)
 		}
-		return err
+		return stale(err)
 	})
 }
 
@@ -115,7 +115,7 @@ func (a *adapter) Readlink(cancel <-chan struct{}, h *fuse.InHeader) (target []b
 	st = a.do("readlink", cancel, h, func(ctx context.Context) error {
 		s, err := a.fs.Readlink(ctx, a.ino(h.NodeId))
 		target = []byte(s)
-		return gone(err)
+		return stale(err)
 	})
 	return target, st
 }
@@ -178,7 +178,7 @@ func (a *adapter) Access(cancel <-chan struct{}, in *fuse.AccessIn) fuse.Status 
 		return fuse.OK // the kernel has checked
 	}
 	return a.do("access", cancel, &in.InHeader, func(ctx context.Context) error {
-		return a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7))
+		return stale(a.fs.Access(ctx, a.who(&in.InHeader), a.ino(in.NodeId), uint16(in.Mask&7)))
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"jfs/block"
 	"jfs/cache"
 	"jfs/fs"
+	"jfs/fs/fstest"
 	"jfs/internal/bytepool"
 	"jfs/meta"
 	memkv "jfs/meta/tkv/mem"
@@ -111,6 +112,7 @@ func serve(t testing.TB, b backend, opt Options) *Server {
 func patient() Options { return Options{InterruptDelay: time.Hour} }
 
 func TestMain(m *testing.M) {
+	fstest.Main()
 	if os.Getenv(childEnv) != "" {
 		child()
 	}

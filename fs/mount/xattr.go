@@ -45,7 +45,7 @@ func (a *adapter) GetXAttr(cancel <-chan struct{}, h *fuse.InHeader, name string
 	st = a.do("getxattr", cancel, h, func(ctx context.Context) error {
 		value, err := a.fs.GetXattr(ctx, a.ino(h.NodeId), name)
 		if err != nil {
-			return err
+			return stale(err)
 		}
 		size, err = put(dest, value)
 		return err
@@ -57,7 +57,7 @@ func (a *adapter) ListXAttr(cancel <-chan struct{}, h *fuse.InHeader, dest []byt
 	st = a.do("listxattr", cancel, h, func(ctx context.Context) error {
 		names, err := a.fs.ListXattr(ctx, a.ino(h.NodeId))
 		if err != nil {
-			return err
+			return stale(err)
 		}
 		var list []byte
 		for _, name := range names {

@@ -1,6 +1,8 @@
 package metatest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -34,6 +36,7 @@ func RunPosix(t *testing.T, database Database) {
 var nodeTests = []posixTest{
 	{"Atime", posixAtime},
 	{"Flags", posixFlags},
+	{"Reopen", posixReopen},
 	{"Tmpfile", posixTmpfile},
 	{"TmpfileOfTheDead", posixTmpfileOfTheDead},
 	{"RenameErrors", posixRenameErrors},
@@ -102,6 +105,32 @@ func posixFlags(t *testing.T, a, _ *client) {
 	a.want("owner", set(user, meta.IflagSecureRemoval), nil)
 	_, err = a.GetFlags(a.ctx, 4242)
 	a.want("missing", err, posix.ENOENT)
+}
+
+// posixReopen: an unlinked file that is closed and opened again at the same moment is there for who has opened it, and
+// gone after the last.
+func posixReopen(t *testing.T, a, _ *client) {
+	const rounds, openers = 20, 3
+	for range rounds {
+		f := a.file(meta.RootIno, "f")
+		_, err := a.Open(a.ctx, meta.Root, f, meta.OpenFor{Read: true})
+		a.noErr("open", err)
+		a.noErr("unlink", a.Unlink(a.ctx, meta.Root, meta.RootIno, "f"))
+		together(t, openers+1, func(ctx context.Context, w int) error {
+			if w == openers {
+				return a.CloseFile(ctx, f)
+			}
+			if _, err := a.Open(ctx, meta.Root, f, meta.OpenFor{Read: true}); errors.Is(err, posix.ENOENT) {
+				return nil // it came too late
+			} else if err != nil {
+				return err
+			}
+			_, err := a.GetAttr(ctx, f)
+			return errors.Join(err, a.CloseFile(ctx, f))
+		})
+		_, err = a.GetAttr(a.ctx, f)
+		a.want("after the last close", err, posix.ENOENT)
+	}
 }
 
 func posixTmpfile(t *testing.T, a, _ *client) {

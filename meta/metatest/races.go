@@ -28,7 +28,7 @@ const (
 )
 
 // freeNothing is for volumes without objects.
-func freeNothing(context.Context, uint64, uint32) error { return nil }
+func freeNothing(context.Context, []meta.SliceRef) []error { return nil }
 
 // runRace runs a race and checks that the volume is whole.
 func runRace(t *testing.T, database Database, r race) {
@@ -41,7 +41,7 @@ func runRace(t *testing.T, database Database, r race) {
 	first.noErr("close engine", first.eng.Close())
 	var cs []*client
 	for len(cs) < raceClients {
-		c := openVolume(t, connect(), meta.Options{FreeSlice: freeNothing})
+		c := openVolume(t, connect(), meta.Options{FreeSlices: freeNothing})
 		c.session()
 		cs = append(cs, c)
 	}
@@ -63,7 +63,7 @@ func runRace(t *testing.T, database Database, r race) {
 		})
 	}
 	wg.Wait()
-	c := openVolume(t, connect(), meta.Options{FreeSlice: freeNothing})
+	c := openVolume(t, connect(), meta.Options{FreeSlices: freeNothing})
 	_, err := c.CleanDeletedFiles(c.ctx, time.Now().Add(time.Hour).Unix(), nil)
 	c.noErr("free data of removed files", err)
 	_, err = c.CleanDeadSlices(c.ctx, nil)
