@@ -21,8 +21,10 @@ const (
 
 // DiskOptions says how a disk tier behaves. The zero value works.
 type DiskOptions struct {
-	MaxBytes  int64   // disk space to use, in bytes as allocated; 0 means DefaultDiskBytes
-	MaxItems  int64   // blocks to keep; 0 means no limit
+	MaxBytes int64 // disk space to use, in bytes as allocated; 0 means DefaultDiskBytes
+	MaxItems int64 // blocks to keep; 0 means no limit
+	// Beside tells the bytes of MaxBytes that something else uses in the directory; nil means none. It must not block.
+	Beside    func() int64
 	FreeRatio float64 // share of the file system's space and inodes to leave free; 0 means DefaultFreeRatio, below 0 none
 
 	// Checksum says what a read verifies: "none", "full" (the whole block), "shrink" (the 32 KiB pieces

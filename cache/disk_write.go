@@ -111,9 +111,13 @@ func (d *Disk) reserve(need int64) bool {
 // makeRoom evicts until need more bytes in n more files fit, and reserves them.
 func (d *Disk) makeRoom(need, n int64) bool {
 	var out []block.Key
+	var beside int64
+	if d.o.Beside != nil {
+		beside = d.o.Beside()
+	}
 	d.mu.Lock()
 	full := func() bool {
-		return d.index.space+d.reserved+need > d.o.MaxBytes ||
+		return d.index.space+d.reserved+beside+need > d.o.MaxBytes ||
 			d.o.MaxItems > 0 && int64(len(d.index.m))+d.writing+n > d.o.MaxItems
 	}
 	for full() {

@@ -52,6 +52,7 @@ func OpenDisks(dirs []string, o DiskOptions) (*Disks, error) {
 			errs = append(errs, err)
 			continue
 		}
+		o.Beside = nil // it is in the first
 		d.dirs = append(d.dirs, disk)
 		d.seeds = append(d.seeds, xxhash.Sum64String(dir))
 	}

@@ -14,7 +14,7 @@ func (h *Handle) Fallocate(ctx context.Context, mode uint32, off, size uint64) e
 		return posix.EBADF
 	}
 	fl := h.file
-	if err := fl.flush(ctx); err != nil {
+	if err := fl.flushOut(ctx); err != nil {
 		return err
 	}
 	before, a, err := h.fs.vol.Fallocate(ctx, fl.ino, mode, off, size)
@@ -49,7 +49,7 @@ func (f *FS) CopyRange(ctx context.Context, in *Handle, offIn uint64, out *Handl
 		return 0, posix.EBADF
 	}
 	for _, h := range [...]*Handle{in, out} {
-		if err := h.file.flush(ctx); err != nil {
+		if err := h.file.flushOut(ctx); err != nil {
 			return 0, err
 		}
 	}

@@ -35,6 +35,8 @@ type file struct {
 	written meta.Time         // of the last write
 	writes  uint64            // number of writes so far
 	flushes *flush            // the flush under way
+	stages  []*staged         // flushes that are in the stage and not published, in their order
+	staged  int               // slices of pending that belong to them; the others come behind
 	lost    error             // writes that were refused since the last flush that somebody waited for
 	promise meta.Promise      // room for what is pending
 	unsure  bool              // the last commit failed in a way that may have published it
@@ -85,9 +87,15 @@ func (f *file) recent() (a meta.Attr, ok bool) {
 
 // overlay adds to an attribute what this mount has written and not published. f.mu is held.
 func (f *file) overlay(a meta.Attr) meta.Attr {
-	if len(f.pending) > 0 {
-		a.Length = max(a.Length, f.end)
+	if len(f.pending) == 0 {
+		return a
+	}
+	a.Length = max(a.Length, f.end)
+	a.Mtime = f.mtimeAfter(a.Mtime)
+	if len(f.pending) > f.staged {
 		a.Mtime = f.written
+	}
+	if f.written.Sub(a.Ctime) > 0 {
 		a.Ctime = f.written
 	}
 	return a
@@ -140,7 +148,7 @@ func (f *file) made(a *meta.Attr) {
 
 // truncate sets the length.
 func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opened bool) (meta.Attr, error) {
-	if err := f.flush(ctx); err != nil {
+	if err := f.flushOut(ctx); err != nil {
 		return meta.Attr{}, err
 	}
 	a, err := f.fs.vol.Truncate(ctx, who, f.ino, length, opened)

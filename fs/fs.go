@@ -37,6 +37,7 @@ type Options struct {
 	Uploader Uploader
 	Prefetch Prefetcher     // nil: no reading ahead
 	Pool     *bytepool.Pool // memory of what is being written
+	Back     Back           // files are staged on a local disk instead of stored at once
 
 	MaxReadahead int64         // largest read-ahead of one stream in bytes; 0 means a fifth of the pool
 	FlushAge     time.Duration // dirty data older than this is written in the background; 0 means 5 s
@@ -81,6 +82,7 @@ type FS struct {
 	dirty map[*file]struct{}
 
 	parents parents
+	drain   *drain // nil without a stage
 
 	ctx    context.Context // of the background work; ends when Close gives up
 	cancel context.CancelFunc
@@ -135,6 +137,7 @@ func New(v *meta.Volume, opt Options) *FS {
 		default:
 		}
 	})
+	f.startDrain()
 	f.loop.Go(f.flusher)
 	return f
 }
@@ -143,13 +146,24 @@ func New(v *meta.Volume, opt Options) *FS {
 func (f *FS) Root() meta.Ino { return f.opt.Root }
 
 // Close writes out what is dirty and ends the background work. When ctx ends before all is written, the rest is
-// lost and the error says how many files that concerns.
+// lost and the error says how many files that concerns. What is staged is published as far as ctx allows, and stays in
+// the stage otherwise, which is no error.
 func (f *FS) Close(ctx context.Context) error {
 	close(f.stop)
 	f.loop.Wait()
 	err := f.FlushAll(ctx)
+	f.drain.finish(ctx)
 	f.cancel()
+	f.drain.wait()
 	f.work.Wait()
+	return err
+}
+
+// Drain writes out what is dirty and publishes what is staged, until nothing is left that the volume takes, or ctx
+// ends. What stays in the stage is no error.
+func (f *FS) Drain(ctx context.Context) error {
+	err := f.FlushAll(ctx)
+	f.drain.finish(ctx)
 	return err
 }
 
@@ -216,6 +230,13 @@ func (f *FS) get(ino meta.Ino) *file {
 	return fl
 }
 
+// hold is get for a file that somebody holds already.
+func (f *FS) hold(fl *file) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl.refs++
+}
+
 // peek gives the state of an inode if there is one. It may be forgotten at any time, which does no harm to those
 // who only look or tell it of changes.
 func (f *FS) peek(ino meta.Ino) *file {
@@ -259,13 +280,10 @@ func (f *FS) setDirty(fl *file, dirty bool) {
 	}
 }
 
-// settle takes a file without pending slices off the dirty ones, and puts it back if a write came between.
+// settle takes a file that has nothing to write out off the dirty ones, and puts it back if a write came between.
 func (f *FS) settle(fl *file) {
 	f.setDirty(fl, false)
-	fl.mu.RLock()
-	dirty := len(fl.pending) > 0
-	fl.mu.RUnlock()
-	if dirty {
+	if fl.unstaged() {
 		f.setDirty(fl, true)
 	}
 }

@@ -186,7 +186,8 @@ func (h *Handle) WriteAs(ctx context.Context, off uint64, src []byte, atEnd bool
 	return len(src), nil
 }
 
-// Flush is close(2) of a descriptor: when it returns without an error, what was written is stored and published.
+// Flush is close(2) of a descriptor: when it returns without an error, what was written is stored and published, or
+// staged.
 // A handle for reading has nothing to say about what others write.
 func (h *Handle) Flush(ctx context.Context) error {
 	if !h.Writable() {
@@ -195,8 +196,8 @@ func (h *Handle) Flush(ctx context.Context) error {
 	return h.file.flush(ctx)
 }
 
-// Fsync is fsync(2).
-func (h *Handle) Fsync(ctx context.Context) error { return h.file.flush(ctx) }
+// Fsync is fsync(2): Flush, after which a crash of the machine loses nothing either.
+func (h *Handle) Fsync(ctx context.Context) error { return h.file.sync(ctx) }
 
 // Truncate is ftruncate(2).
 func (h *Handle) Truncate(ctx context.Context, who meta.Cred, length uint64) (meta.Attr, error) {
@@ -209,9 +210,7 @@ func (h *Handle) Truncate(ctx context.Context, who meta.Cred, length uint64) (me
 // Release ends the handle. What is dirty still is written out in the background.
 func (h *Handle) Release(context.Context) {
 	f, fl := h.fs, h.file
-	fl.mu.RLock()
-	dirty := len(fl.pending) > 0
-	fl.mu.RUnlock()
+	dirty := fl.unstaged()
 	end := func() {
 		if err := f.vol.CloseFile(f.ctx, fl.ino); err != nil {
 			f.log.Warn("remove unlinked file after its last close", "inode", fl.ino, "err", err)

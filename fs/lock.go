@@ -57,13 +57,13 @@ func (f *FS) beforeUnlock(ctx context.Context, ino meta.Ino) {
 	if fl == nil {
 		return
 	}
-	err := fl.flush(ctx)
+	err := fl.flushOut(ctx)
 	if err == nil || ctx.Err() != nil {
 		return
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if len(fl.pending) == 0 && fl.lost == nil {
+	if len(fl.pending) == fl.staged && fl.lost == nil {
 		fl.lost = err
 	}
 }

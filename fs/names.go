@@ -132,7 +132,7 @@ func (f *FS) SetAttr(ctx context.Context, who meta.Cred, ino meta.Ino, s SetAttr
 	fl := f.peek(ino)
 	if fl != nil && (s.Mtime != nil || s.MtimeNow) {
 		// Pending writes carry a time of their own, which must not come after the one set here.
-		if err := fl.flush(ctx); err != nil {
+		if err := fl.beforeMtime(ctx, s.Mtime); err != nil {
 			return a, err
 		}
 	}
@@ -189,6 +189,9 @@ func (f *FS) Rmdir(ctx context.Context, who meta.Cred, dir meta.Ino, name string
 func (f *FS) Rename(ctx context.Context, who meta.Cred, from, to meta.Name, flags uint32) error {
 	if f.reserved(from.Dir, from.Name) || f.reserved(to.Dir, to.Name) {
 		return posix.EPERM
+	}
+	if err := f.beforeReplace(ctx, who, from, to, flags); err != nil {
+		return err
 	}
 	return f.vol.Rename(ctx, who, from, to, flags)
 }

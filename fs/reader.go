@@ -21,20 +21,31 @@ type part struct {
 
 // read fills dst with the bytes from off on, up to the end of the file.
 func (f *file) read(ctx context.Context, off uint64, dst []byte) (int, error) {
-	n, err := f.readOnce(ctx, off, dst)
-	if !errors.Is(err, object.ErrNotFound) {
-		return n, err
+	dropped := false
+	for try := 1; ; try++ {
+		stamp := f.stamp()
+		n, err := f.readOnce(ctx, off, dst)
+		if !errors.Is(err, object.ErrNotFound) {
+			return n, err
+		}
+		// A block can be gone because another client has compacted or rewritten the chunk since the view was read,
+		// or because a staged slice was published meanwhile under another number.
+		if f.stamp() != stamp && try < readTries {
+			continue
+		}
+		if dropped {
+			f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
+			return n, posix.EIO
+		}
+		f.mu.Lock()
+		f.dropViews()
+		f.mu.Unlock()
+		dropped = true
 	}
-	// A block can be gone because another client has compacted or rewritten the chunk since the view was read.
-	f.mu.Lock()
-	f.dropViews()
-	f.mu.Unlock()
-	if n, err = f.readOnce(ctx, off, dst); errors.Is(err, object.ErrNotFound) {
-		f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
-		err = posix.EIO
-	}
-	return n, err
 }
+
+// readTries bounds how often a read begins again because the file changes under it.
+const readTries = 10
 
 func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error) {
 	f.mu.RLock()
@@ -69,12 +80,11 @@ func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error
 // plan fills dst with what is in memory of a chunk from pos on, and with the zeros, and adds to parts what blocks
 // have to give.
 func (f *file) plan(ctx context.Context, index, pos uint32, dst []byte, parts []part) ([]part, error) {
-	if err := f.loadView(ctx, index); err != nil {
+	view, err := f.lockView(ctx, index)
+	if err != nil {
 		return nil, err
 	}
-	f.mu.RLock()
 	defer f.mu.RUnlock()
-	view := f.seen(index)
 	i := sort.Search(len(view), func(k int) bool { return view[k].Pos+view[k].Len > pos })
 	for ; len(dst) > 0; i++ {
 		if i == len(view) {
@@ -92,6 +102,20 @@ func (f *file) plan(ctx context.Context, index, pos uint32, dst []byte, parts []
 		dst = dst[n:]
 	}
 	return parts, nil
+}
+
+// lockView gives what is seen of a chunk, with f.mu held for reading if there is no error.
+func (f *file) lockView(ctx context.Context, index uint32) ([]meta.Slice, error) {
+	for {
+		if err := f.loadView(ctx, index); err != nil {
+			return nil, err
+		}
+		f.mu.RLock()
+		if _, ok := f.views[index]; ok || f.fresh { // it may have been dropped meanwhile
+			return f.seen(index), nil
+		}
+		f.mu.RUnlock()
+	}
 }
 
 // blocks adds the blocks that give dst, which begins at off of the slice e, and copies what is still in memory.
@@ -140,7 +164,7 @@ func (f *file) loadView(ctx context.Context, index uint32) error {
 		f.mu.RLock()
 		_, ok := f.views[index]
 		ok = ok || f.fresh
-		gen := f.gen
+		gen, commits := f.gen, f.commits
 		f.mu.RUnlock()
 		if ok {
 			return nil
@@ -150,7 +174,7 @@ func (f *file) loadView(ctx context.Context, index uint32) error {
 			return err
 		}
 		f.mu.Lock()
-		if f.gen == gen {
+		if f.gen == gen && f.commits == commits { // else the records may lack what was published meanwhile
 			f.views[index] = meta.View(records)
 			f.mu.Unlock()
 			return nil

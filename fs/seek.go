@@ -40,8 +40,10 @@ func (f *file) seek(ctx context.Context, off uint64, data bool) (uint64, error) 
 		if err := f.loadViews(ctx, index, min(ahead, int(last-index)+1)); err != nil {
 			return 0, err
 		}
-		f.mu.RLock()
-		view := f.seen(index)
+		view, err := f.lockView(ctx, index)
+		if err != nil {
+			return 0, err
+		}
 		f.mu.RUnlock()
 		first := uint64(index) << meta.ChunkBits
 		if pos, ok := seekIn(view, uint32(off-first), data); ok {
@@ -105,7 +107,9 @@ func (f *file) chunks(ctx context.Context, length uint64) ([]uint32, error) {
 		all = append(all, index)
 	}
 	for _, s := range f.pending {
-		all = append(all, s.index)
+		for _, w := range s.written() {
+			all = append(all, w.Index)
+		}
 	}
 	f.mu.RUnlock()
 	slices.Sort(all)
@@ -118,7 +122,7 @@ func (f *file) loadViews(ctx context.Context, first uint32, n int) error {
 	f.mu.RLock()
 	_, ok := f.views[first]
 	ok = ok || f.fresh
-	gen := f.gen
+	gen, commits := f.gen, f.commits
 	f.mu.RUnlock()
 	if ok {
 		return nil
@@ -128,7 +132,7 @@ func (f *file) loadViews(ctx context.Context, first uint32, n int) error {
 		return err
 	}
 	f.mu.Lock()
-	if f.gen == gen {
+	if f.gen == gen && f.commits == commits {
 		for i, records := range lists {
 			f.views[first+uint32(i)] = meta.View(records)
 		}

@@ -29,11 +29,12 @@ type slice struct {
 
 	uploads sync.WaitGroup // blocks on their way
 	err     error          // of an upload since the last flush
+	direct  bool           // a block has gone to the store, though there is a stage
 }
 
 // piece is a block of a slice.
 type piece struct {
-	buf   *bytepool.Buf // nil when the store has the block
+	buf   *bytepool.Buf // nil when the store or the stage has the block
 	state pieceState
 }
 
@@ -43,6 +44,7 @@ const (
 	filling pieceState = iota // in memory only
 	sending
 	stored
+	onStage
 )
 
 // nearSlices is how many of the newest slices are tried for a write before a new one is begun.
@@ -92,7 +94,7 @@ func (f *file) write(ctx context.Context, off uint64, src []byte, atEnd bool) er
 		}
 	}
 	var sealed []outgoing
-	first := len(f.pending) == 0
+	first := len(f.pending) == f.staged
 	for len(src) > 0 {
 		pos := uint32(off % meta.ChunkSize)
 		n := uint32(min(uint64(len(src)), uint64(meta.ChunkSize-pos)))
@@ -109,7 +111,7 @@ func (f *file) write(ctx context.Context, off uint64, src []byte, atEnd bool) er
 		f.end = max(f.end, off)
 	}
 	f.writes++
-	some := len(f.pending) > 0
+	some := len(f.pending) > f.staged
 	f.mu.Unlock()
 
 	if first && some {
@@ -209,15 +211,26 @@ func (f *file) seal(s *slice, out []outgoing, all bool) []outgoing {
 	return out
 }
 
-// submit gives sealed blocks to the uploader. When ctx ends first the rest is given in the background: the
-// bytes were accepted.
+// submit gives sealed blocks to the stage or the uploader.
 func (f *file) submit(ctx context.Context, blocks []outgoing) {
+	rest := blocks[:0]
+	for _, o := range blocks {
+		if !f.stageBlock(ctx, o) {
+			rest = append(rest, o)
+		}
+	}
+	f.give(ctx, rest)
+}
+
+// give gives sealed blocks to the uploader. When ctx ends first the rest is given in the background: the bytes were
+// accepted.
+func (f *file) give(ctx context.Context, blocks []outgoing) {
 	for i, o := range blocks {
 		// The uploader takes a reference even when it does not take the block.
 		err := f.fs.opt.Uploader.Submit(ctx, o.key, o.buf.Retain(), func(err error) { f.uploaded(o, err) })
 		if err != nil && ctx.Err() != nil && f.fs.ctx.Err() == nil {
 			rest := blocks[i:]
-			f.fs.work.Go(func() { f.submit(f.fs.ctx, rest) })
+			f.fs.work.Go(func() { f.give(f.fs.ctx, rest) })
 			return
 		}
 		o.buf.Release()
@@ -228,16 +241,22 @@ func (f *file) submit(ctx context.Context, blocks []outgoing) {
 }
 
 // uploaded takes the result of an upload. A block that failed stays in memory and is tried again by the next flush.
-func (f *file) uploaded(o outgoing, err error) {
+func (f *file) uploaded(o outgoing, err error) { f.taken(o, stored, err) }
+
+// taken takes the result of giving a block away.
+func (f *file) taken(o outgoing, state pieceState, err error) {
 	f.mu.Lock()
 	p := &o.s.blocks[o.i]
 	var done *bytepool.Buf
 	if err != nil {
-		p.state = filling
+		if p.state = filling; p.buf == nil {
+			p.state = onStage // it came from there
+		}
 		o.s.frozen = true
 		o.s.err = err
 	} else {
-		p.state = stored
+		p.state = state
+		o.s.direct = o.s.direct || state == stored
 		p.buf, done = nil, p.buf
 	}
 	f.mu.Unlock()
@@ -257,15 +276,15 @@ type flush struct {
 // commitMost is how many records one transaction publishes if they are not those of one pack.
 const commitMost = 1000
 
-// flush returns when everything that was written before it is stored and published. When ctx ends first the work
-// goes on in the background.
+// flush returns when everything that was written before it is stored and published, or staged. When ctx ends first the
+// work goes on in the background.
 func (f *file) flush(ctx context.Context) error {
 	f.mu.Lock()
 	writes := f.writes
 	for {
 		op := f.flushes
 		if op == nil {
-			if len(f.pending) == 0 {
+			if len(f.pending) == f.staged {
 				err := f.lost
 				f.lost = nil
 				f.mu.Unlock()
@@ -288,14 +307,14 @@ func (f *file) flush(ctx context.Context) error {
 	}
 }
 
-// flushOlder starts a flush if a pending slice was begun before the time, and says whether nothing is pending.
+// flushOlder starts a flush if a pending slice was begun before the time, and says whether there is nothing to flush.
 func (f *file) flushOlder(before time.Time) (clean bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.flushes == nil && len(f.pending) > 0 && !f.pending[0].born.After(before) {
+	if f.flushes == nil && len(f.pending) > f.staged && !f.pending[f.staged].born.After(before) {
 		f.startFlush()
 	}
-	return len(f.pending) == 0
+	return len(f.pending) == f.staged
 }
 
 // startFlush begins a flush of what is pending. f.mu is held.
@@ -303,12 +322,14 @@ func (f *file) startFlush() *flush {
 	op := &flush{upto: f.writes, done: make(chan struct{})}
 	f.flushes = op
 	var out []outgoing
-	for _, s := range f.pending {
+	batch := f.pending[f.staged:]
+	for _, s := range batch {
 		s.frozen = true
 		s.err = nil
 	}
-	f.pending = f.pack(f.pending, func() (uint64, error) { return f.fs.vol.NewSlice(f.fs.ctx) })
-	batch := f.pending[:len(f.pending):len(f.pending)]
+	batch = f.pack(batch, func() (uint64, error) { return f.fs.vol.NewSlice(f.fs.ctx) })
+	f.pending = append(f.pending[:f.staged:f.staged], batch...)
+	batch = batch[:len(batch):len(batch)]
 	for _, s := range batch {
 		out = f.seal(s, out, true)
 	}
@@ -316,25 +337,14 @@ func (f *file) startFlush() *flush {
 	return op
 }
 
-// run stores and publishes a batch of frozen slices.
+// run stages a batch of frozen slices, or stores and publishes it.
 func (f *file) run(op *flush, batch []*slice, out []outgoing) {
-	f.submit(f.fs.ctx, out)
-	for _, s := range batch {
-		s.uploads.Wait()
-	}
-	op.err = f.uploadError(batch)
-	for op.err == nil && len(batch) > 0 {
-		n, records := 0, 0
-		for n < len(batch) && (n == 0 || records+len(batch[n].packed) < commitMost) {
-			records += max(len(batch[n].packed), 1)
-			n++
-		}
-		op.err = f.publish(batch[:n])
-		batch = batch[n:]
+	if batch, out = f.stageAll(batch, out); len(batch) > 0 {
+		op.err = f.through(batch, out)
 	}
 	f.mu.Lock()
 	f.flushes = nil
-	clean := len(f.pending) == 0
+	clean := len(f.pending) == f.staged
 	f.mu.Unlock()
 	if op.err != nil {
 		f.fs.log.Error("write out", "inode", f.ino, "err", op.err)
@@ -343,6 +353,38 @@ func (f *file) run(op *flush, batch []*slice, out []outgoing) {
 		f.fs.settle(f)
 	}
 	close(op.done)
+}
+
+// through stores and publishes a batch.
+func (f *file) through(batch []*slice, out []outgoing) error {
+	// What was staged before comes first.
+	err := f.published(f.fs.ctx)
+	if err == nil {
+		err = f.unstage(batch)
+	}
+	f.give(f.fs.ctx, out)
+	for _, s := range batch {
+		s.uploads.Wait()
+	}
+	if err == nil {
+		err = f.uploadError(batch)
+	}
+	for err == nil && len(batch) > 0 {
+		n := commitLen(batch)
+		err = f.publish(batch[:n])
+		batch = batch[n:]
+	}
+	return err
+}
+
+// commitLen is how many slices of a batch one commit takes.
+func commitLen(batch []*slice) (n int) {
+	records := 0
+	for n < len(batch) && (n == 0 || records+len(batch[n].packed) < commitMost) {
+		records += max(len(batch[n].packed), 1)
+		n++
+	}
+	return n
 }
 
 func (f *file) uploadError(batch []*slice) error {
@@ -372,6 +414,9 @@ func (f *file) publish(batch []*slice) error {
 	refused := isRefusal(err)
 	if refused {
 		f.discard(batch)
+	}
+	if err == nil || refused {
+		f.forget(batch)
 	}
 	if errors.Is(err, posix.ENOENT) || errors.Is(err, posix.EPERM) {
 		err = fmt.Errorf("inode was removed by another client: %w", posix.EBADF)
@@ -429,13 +474,17 @@ func isRefusal(err error) bool {
 
 // discard removes the blocks of slices that were refused.
 func (f *file) discard(batch []*slice) {
-	var keys []block.Key
+	keys := f.keysOf(batch)
+	if err := f.fs.opt.Uploader.Delete(f.fs.ctx, keys...); err != nil {
+		f.fs.log.Warn("blocks of a refused write are left in the store", "inode", f.ino, "blocks", len(keys), "err", err)
+	}
+}
+
+func (f *file) keysOf(batch []*slice) (keys []block.Key) {
 	for _, s := range batch {
 		for i := range s.blocks {
 			keys = append(keys, s.key(i, f.fs.blockSize))
 		}
 	}
-	if err := f.fs.opt.Uploader.Delete(f.fs.ctx, keys...); err != nil {
-		f.fs.log.Warn("blocks of a refused write are left in the store", "inode", f.ino, "blocks", len(keys), "err", err)
-	}
+	return keys
 }

@@ -108,6 +108,30 @@ func (c *compacting) wrote(ctx context.Context, id ChunkID, added int) {
 	}
 }
 
+// all has the chunks of records compacted and waits for it. It says whether there was anything to do.
+func (c *compacting) all(ctx context.Context, ino Ino, ws []Written) bool {
+	if c.off() {
+		return false
+	}
+	asked := map[uint32]bool{}
+	for _, w := range ws {
+		if asked[w.Index] {
+			continue
+		}
+		asked[w.Index] = true
+		done := c.ask(ChunkID{ino, w.Index})
+		if done == nil {
+			continue
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return len(asked) > 0
+}
+
 // ask has a chunk compacted in the background. done is closed when that is over, and nil when too many wait.
 func (c *compacting) ask(id ChunkID) (done <-chan struct{}) {
 	c.mu.Lock()

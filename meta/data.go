@@ -45,6 +45,9 @@ type Commit struct {
 	Mtime   Time      // time of the last write to them
 	Promise *Promise  // what was promised to the writes; nil: nothing
 	Again   bool      // an earlier Write of the same slices ended with an error and may have published them
+
+	Late bool // the slices were acknowledged before: Mtime is set only where the file's is Base still
+	Base Time // mtime of the file when they were written, with what was to be published before them
 }
 
 // Write publishes slices of one file in one transaction, and gives the attribute before and after it. On ENOENT,
@@ -61,7 +64,16 @@ func (v *Volume) Write(ctx context.Context, ino Ino, c Commit) (before, after At
 				return a, a, err
 			}
 		}
-		before, after, err = v.write(ctx, ino, c)
+		before, after, err = v.write(ctx, ino, &c)
+		if errors.Is(err, ErrChunkFull) && v.compact.all(ctx, ino, c.Slices) {
+			before, after, err = v.write(ctx, ino, &c)
+		}
+		if err != nil && look && !errors.Is(err, ErrUnknown) {
+			// The change of unknown outcome may have been under way still when its records were looked for.
+			if there, a, e := v.hasWritten(ctx, ino, c.Slices[len(c.Slices)-1]); e == nil && there {
+				return a, a, nil
+			}
+		}
 		if look = errors.Is(err, ErrUnknown); !look || try == commitTries {
 			return before, after, err
 		}
@@ -82,40 +94,29 @@ func (v *Volume) hasWritten(ctx context.Context, ino Ino, w Written) (there bool
 	return there, a, err
 }
 
-func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err error) {
-	ws, mtime := c.Slices, c.Mtime
+func (v *Volume) write(ctx context.Context, ino Ino, c *Commit) (old, a Attr, err error) {
 	var dirs holders
-	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(ws), ino) }
+	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(c.Slices), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var ok bool
 		var err error
-		a, ok, err = tx.Attr(ino)
+		old, ok, err = tx.Attr(ino)
 		switch {
 		case err != nil:
 			return err
 		case !ok:
 			return posix.ENOENT
-		case a.Type != TypeFile:
+		case old.Type != TypeFile:
 			return posix.EPERM
 		}
-		old = a
-		for _, w := range ws {
-			a.Length = max(a.Length, uint64(w.Index)<<ChunkBits+uint64(w.Slice.Pos)+uint64(w.Slice.Len))
-		}
+		a = grownBy(old, c.Slices)
 		if dirs, err = v.resize(tx, ino, &old, &a); err != nil {
 			return err
 		}
-		a.Mtime, a.Ctime = mtime, v.time()
+		c.stamp(&a, v.time())
 		tx.SetAttr(ino, &a)
-		for i := 0; i < len(ws); {
-			run := i
-			var records []Slice
-			for ; i < len(ws) && ws[i].Index == ws[run].Index && len(records) < appendMost; i++ {
-				records = append(records, ws[i].Slice)
-			}
-			tx.AppendSlices(ino, ws[run].Index, records)
-		}
-		countRefs(tx, ws)
+		appendWritten(tx, ino, c.Slices)
+		countRefs(tx, c.Slices)
 		return nil
 	})
 	if err != nil {
@@ -123,7 +124,7 @@ func (v *Volume) write(ctx context.Context, ino Ino, c Commit) (old, a Attr, err
 	}
 	v.kept(c.Promise, a.Space()) // before it is counted as used: counted twice it could refuse a write
 	v.resized(ctx, dirs, &old, &a)
-	for _, w := range ws {
+	for _, w := range c.Slices {
 		v.compact.wrote(ctx, ChunkID{ino, w.Index}, 1)
 	}
 	return old, a, nil

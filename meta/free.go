@@ -16,6 +16,7 @@ import (
 // database, from which any client frees it later.
 type freer struct {
 	v     *Volume
+	told  func(Ino)
 	queue chan DelFile
 	stop  context.CancelFunc
 	done  sync.WaitGroup
@@ -54,8 +55,15 @@ func (f *freer) close() {
 	}
 }
 
+// OnGone sets what is told of files that this client has removed for good. It must not block, and is set before the
+// volume is used.
+func (v *Volume) OnGone(told func(Ino)) { v.freer.told = told }
+
 // file takes a file to be freed; when too many wait, it stays as a record.
 func (f *freer) file(d DelFile) {
+	if f.told != nil {
+		f.told(d.Ino)
+	}
 	select {
 	case f.queue <- d:
 	default:

@@ -37,7 +37,7 @@ func TestUsageErrors(t *testing.T) {
 		{"status --fast sqlite3://x", "unknown flag: --fast: run \"jfs status --help\" for the list of options"},
 		{"dump -binary sqlite3://x", "--binary is not supported by this version yet"},
 		{"status --pyroscope=x sqlite3://x", "--pyroscope is not supported by this version yet"},
-		{"status postgres://u:geheim@h/db", "databases of scheme postgres:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger:// or sqlite3://"},
+		{"status oracle://u:geheim@h/db", "databases of scheme oracle:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger://, sqlite3://, postgres:// or mysql://"},
 		{"format --ranger-service x sqlite3://x vol", "--ranger-service is not supported by this version yet"},
 		{"format --storage ftp --bucket x sqlite3://DIR/m.db vol", `object stores of kind "ftp" are not supported`},
 		{"format --storage s3 sqlite3://DIR/m.db vol", "storage s3 needs a bucket"},

@@ -12,6 +12,7 @@ import (
 	"jfs/maintain"
 	"jfs/meta"
 	"jfs/upload"
+	"jfs/upload/stage"
 )
 
 // client is a mounted volume with everything below it.
@@ -21,6 +22,7 @@ type client struct {
 	fs     *fs.FS
 	server *mount.Server
 
+	stage  *stage.Stage     // nil: there is none
 	backup *maintain.Backup // nil: left to others
 	tally  *tally
 	tasks  *tasks
@@ -53,6 +55,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	if err != nil {
 		return nil, err
 	}
+	c.stage = data.back.Stage
 	mo.FreeSlices = maintain.FreeSlices(c.format.BlockBytes(), data.deleteEach)
 	var compactor *maintain.Compactor // works on the volume that is being opened
 	mo.Compact = func(ctx context.Context, ino meta.Ino, index uint32) (int, error) {
@@ -73,7 +76,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	parts.add("uploads", uploader.Close)
 
 	fo := fs.Options{
-		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool,
+		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool, Back: data.back,
 		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, OpenCache: opt.openCache, SortDir: opt.sortDir, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
 	}
 	if fo.OpenInodes == 0 {

@@ -236,7 +236,7 @@ func (c *crash) faults(when string, o metatest.Checks, first func(context.Contex
 	}
 	must(c.t, err)
 	later := func() time.Time { return time.Now().Add(time.Hour) }
-	v, err := meta.Open(ctx, engine, meta.Options{Now: later, FreeSlice: func(context.Context, uint64, uint32) error { return nil }})
+	v, err := meta.Open(ctx, engine, meta.Options{Now: later, FreeSlices: func(context.Context, []meta.SliceRef) []error { return nil }})
 	must(c.t, err)
 	if first != nil {
 		must(c.t, first(ctx, v))

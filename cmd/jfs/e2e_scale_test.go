@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sizes of the big directory: the one for Redis, and the one for SQLite, which rm removes: that is one request after
-// the other, for which the bigger one has no time.
+// Sizes of the big directory: the one for Redis, and the one for SQLite. The bigger one is made without opening the
+// files and is removed by rmr, the smaller one by rm, which sends one request after the other.
 const (
 	manyFiles  = 100_000
 	fewerFiles = 20_000
@@ -44,7 +44,11 @@ func TestE2EScaleDirectory(t *testing.T) {
 			s.t.Logf("%s: %.0f files/s", what, float64(files)/time.Since(at).Seconds())
 			at = time.Now()
 		}
-		createMany(s.t, dir, files)
+		create := openNew
+		if files == manyFiles {
+			create = mknod
+		}
+		createMany(s.t, dir, files, create)
 		rate("create")
 
 		s.remountCold("mnt")
@@ -88,18 +92,14 @@ func TestE2EScaleDirectory(t *testing.T) {
 	})
 }
 
-func createMany(t *testing.T, dir string, files int) {
+func createMany(t *testing.T, dir string, files int, create func(path string) error) {
 	t.Helper()
 	const threads = 8
 	var group sync.WaitGroup
 	for w := range threads {
 		group.Go(func() {
 			for i := w; i < files; i += threads {
-				fd, err := unix.Open(filepath.Join(dir, fmt.Sprintf("file-%06d", i)), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o644)
-				if err == nil {
-					err = unix.Close(fd)
-				}
-				if err != nil {
+				if err := create(filepath.Join(dir, fmt.Sprintf("file-%06d", i))); err != nil {
 					t.Errorf("file %d: %v", i, err)
 					return
 				}
@@ -108,6 +108,16 @@ func createMany(t *testing.T, dir string, files int) {
 	}
 	group.Wait()
 }
+
+func openNew(path string) error {
+	fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+func mknod(path string) error { return unix.Mknod(path, unix.S_IFREG|0o644, 0) }
 
 // entries reads one batch of entries as ls does and counts them.
 func entries(t *testing.T, dir *os.File) (n int) {

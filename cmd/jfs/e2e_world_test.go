@@ -69,12 +69,23 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, dir: dir, points: []string{"mnt"}}
 	t.Cleanup(func() { // before the directory is removed
 		for _, point := range w.points {
-			if _, mounted, _ := mounts.At(w.path(point)); !mounted {
+			m, mounted, _ := mounts.At(w.path(point))
+			if !mounted {
 				continue
 			}
+			pid := mounts.Proc("").Server(m)
 			if err := mount.Unmount(w.path(point), true); err != nil {
 				t.Error(err)
 			}
+			if pid == 0 || pid == os.Getpid() {
+				continue
+			}
+			// The process may still write into its cache.
+			ctx, cancel := context.WithTimeout(context.Background(), enough)
+			if err := mounts.WaitExit(ctx, pid); err != nil {
+				t.Error(err)
+			}
+			cancel()
 		}
 	})
 	return w

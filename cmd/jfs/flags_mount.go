@@ -81,6 +81,12 @@ type mountOptions struct {
 	eviction     string
 	cacheScan    time.Duration
 	cacheExpire  time.Duration
+
+	writeback     bool
+	stageMost     int64 // bytes of a flush
+	stageWriters  int
+	uploadDelay   time.Duration
+	uploadBetween hours
 }
 
 type mountTable = table[mountOptions]
@@ -184,7 +190,7 @@ func mountStorageFlags() mountTable {
 		{name: "io-retries", def: "10", to: toCount(func(o *mountOptions) *int { return &o.retries }), help: "attempts of a request to the store"},
 		{name: "max-uploads", def: "20", to: toCount(func(o *mountOptions) *int { return &o.maxUploads }), help: "objects stored at a time"},
 		{name: "max-downloads", def: "200", to: toCount(func(o *mountOptions) *int { return &o.maxDownloads }), help: "objects loaded at a time"},
-		{name: "max-stage-write", def: "1000", state: holds, help: "files staged at a time with --writeback; none is without"},
+		{name: "max-stage-write", def: "1000", to: toCount(func(o *mountOptions) *int { return &o.stageWriters }), help: "files staged at a time with --writeback"},
 		{name: "max-deletes", def: "10", to: toCount(func(o *mountOptions) *int { return &o.maxDeletes }), help: "removed slices whose objects are deleted at a time; 0 leaves all objects"},
 		{name: "upload-limit", to: func(o *mountOptions) pflag.Value { return bandwidthValue{&o.uploadLimit} }, help: "bandwidth of uploads in Mbit/s, instead of the volume's"},
 		{name: "download-limit", to: func(o *mountOptions) pflag.Value { return bandwidthValue{&o.downloadLimit} }, help: "bandwidth of downloads in Mbit/s, instead of the volume's"},
@@ -197,10 +203,10 @@ func mountCacheFlags() mountTable {
 		{name: "buffer-size", def: "300M", to: mib(func(o *mountOptions) *int64 { return &o.bufferSize }), help: "memory for reading and writing, in MiB unless a unit is given"},
 		{name: "max-readahead", to: mib(func(o *mountOptions) *int64 { return &o.maxReadahead }), help: "most that is read ahead of one reader, in MiB unless a unit is given; 0 for a share of the buffer"},
 		{name: "prefetch", def: "1", to: toCount(func(o *mountOptions) *int { return &o.prefetch }), help: "blocks read ahead at a time, where the default of this client is not enough; sequential readers are always read ahead"},
-		{name: "writeback", boolean: true, state: later, help: "store data in the background, after the file is closed"},
-		{name: "writeback-threshold-size", def: "0", state: holds, only: []string{"0"}, help: "size from which data is stored at once with --writeback"},
-		{name: "upload-delay", def: "0s", state: holds, only: []string{"0", "0s"}, help: "how long data waits before it is stored with --writeback"},
-		{name: "upload-hours", state: later, help: "hours of the day in which data is stored with --writeback"},
+		{name: "writeback", to: toBool(func(o *mountOptions) *bool { return &o.writeback }), help: "fsync and close wait for the cache's disk only, data is stored and published in the background"},
+		{name: "writeback-threshold-size", def: "0", to: func(o *mountOptions) pflag.Value { return units.NewSize(&o.stageMost, units.B) }, help: "size from which data is stored at once with --writeback, in bytes unless a unit is given; 0 for none"},
+		{name: "upload-delay", def: "0s", to: span(func(o *mountOptions) *time.Duration { return &o.uploadDelay }), help: "how long data waits before it is stored with --writeback"},
+		{name: "upload-hours", to: func(o *mountOptions) pflag.Value { return &o.uploadBetween }, help: "hours of the day between which data is stored with --writeback, such as 0,6"},
 		{name: "cache-dir", def: defaultCacheDir, to: toText(func(o *mountOptions) *string { return &o.cacheDir }), help: "directories of the cache, separated by colons; \"memory\" for none"},
 		{name: "cache-mode", def: "0600", to: func(o *mountOptions) pflag.Value { return modeValue{&o.cacheMode} }, help: "mode of files in the cache"},
 		{name: "cache-size", def: "100G", to: mib(func(o *mountOptions) *int64 { return &o.cacheSize }), help: "size of the cache, in MiB unless a unit is given; 0 for no cache"},

@@ -82,7 +82,7 @@ func TestMountDefaults(t *testing.T) {
 		atimeMode: "noatime", backupMeta: time.Hour, attrCache: time.Second, entryCache: time.Second, dirEntryCache: time.Second, openLimit: 10000,
 		getTimeout: time.Minute, putTimeout: time.Minute, retries: 10, maxUploads: 20, maxDownloads: 200, maxDeletes: 10,
 		bufferSize: 300 << 20, prefetch: 1, memoryCache: 100 << 20, cacheDir: "/var/jfsCache", cacheMode: 0o600,
-		cacheSize: 100 << 30, freeSpace: 0.1, checksum: "extend", eviction: "2-random", cacheScan: time.Hour,
+		cacheSize: 100 << 30, freeSpace: 0.1, checksum: "extend", eviction: "2-random", cacheScan: time.Hour, stageWriters: 1000,
 	}
 	got := *opt
 	if len(got.fuse) != 0 {
@@ -145,7 +145,13 @@ func TestLeases(t *testing.T) {
 
 func TestRefusedFlags(t *testing.T) {
 	tests := []struct{ arg, err string }{
-		{"--writeback", "--writeback is not supported by this version yet"},
+		{"--writeback", ""},
+		{"--upload-hours=0,6", ""},
+		{"--upload-hours=22,24", ""},
+		{"--upload-hours=6", "not two hours"},
+		{"--upload-hours=6,25", "not two hours"},
+		{"--writeback-threshold-size=4M", ""},
+		{"--upload-delay=1h", ""},
 		{"--writeback=false", ""},
 		{"--writeback=maybe", "neither true nor false"},
 		{"--metrics=127.0.0.1:9567", "--metrics is not supported by this version yet"},

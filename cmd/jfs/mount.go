@@ -221,11 +221,13 @@ func (a *app) serveMount(ctx context.Context, opt *mountOptions, url, point stri
 	select {
 	case <-served:
 		a.log.Info("the volume was unmounted", "path", point)
+		a.drain(c)
 		return nil
 	case <-ctx.Done():
 	}
 	err = a.unmountOwn(ctx, c)
 	<-served
+	a.drain(c)
 	var exit exitError
 	if cause := context.Cause(ctx); errors.As(cause, &exit) {
 		return exit

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,7 +15,12 @@ import (
 
 	"jfs/fs/mount"
 	"jfs/internal/mounts"
+	"jfs/internal/units"
+	"jfs/upload/stage"
 )
+
+// askTime is how long a mount that is to end may take to tell where it stages.
+const askTime = 5 * time.Second
 
 // endTime is how long umount waits for the process of the mount to end, which first writes out its files.
 const endTime = time.Minute
@@ -44,6 +52,10 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 		return fmt.Errorf("what is mounted at %s is not a volume but %s (%s): use umount", path, m.Source, m.Type)
 	}
 	pid := mounts.Proc("").Server(m)
+	var stages []string
+	if !opt.force { // a mount that hangs must not be asked anything
+		stages = stagesOf(path)
+	}
 	if err := mount.Unmount(path, opt.force); err != nil {
 		if errors.Is(err, mount.ErrBusy) {
 			return busy(path)
@@ -53,7 +65,35 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 	if pid == 0 {
 		return nil
 	}
-	return awaitEnd(ctx, pid, path, opt.flush)
+	return a.awaitEnd(ctx, pid, path, stages, opt.flush)
+}
+
+// stagesOf gives the cache directories of a mount, in which it may stage.
+func stagesOf(path string) []string {
+	found := make(chan []string, 1)
+	go func() { // outlives this call only if the mount does not answer
+		found <- func() []string {
+			for _, name := range []string{".jfs.config", ".config"} {
+				b, err := os.ReadFile(filepath.Join(path, name))
+				var report mountReport
+				if err != nil || json.Unmarshal(b, &report) != nil {
+					continue
+				}
+				if dirs, err := cacheDirs(report.Chunk.CacheDir, report.Format.UUID); err == nil {
+					return dirs
+				}
+			}
+			return nil
+		}()
+	}()
+	timer := time.NewTimer(askTime)
+	defer timer.Stop()
+	select {
+	case dirs := <-found:
+		return dirs
+	case <-timer.C:
+		return nil
+	}
 }
 
 // busy names who is in the way.
@@ -69,14 +109,33 @@ func busy(path string) error {
 }
 
 // awaitEnd waits for the process of a mount, which has to write out its files after the unmount.
-func awaitEnd(ctx context.Context, pid int, path string, patient bool) error {
+// What is staged meanwhile is told every second.
+func (a *app) awaitEnd(ctx context.Context, pid int, path string, stages []string, patient bool) error {
 	wait, cancel := ctx, func() {}
 	if !patient {
 		wait, cancel = context.WithTimeout(ctx, endTime)
 	}
 	defer cancel()
-	err := mounts.WaitExit(wait, pid)
+	ended := make(chan error, 1)
+	go func() { ended <- mounts.WaitExit(wait, pid) }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var err error
+	left := ""
+	for waiting := true; waiting; {
+		select {
+		case err = <-ended:
+			waiting = false
+		case <-tick.C:
+			if p, ok := stage.Look(stages, pid); ok && p.Commits > 0 {
+				left = fmt.Sprintf("%s of %d flushes are staged and not stored yet", units.FormatBytes(uint64(p.Bytes)), p.Commits)
+				a.log.Info(left)
+			}
+		}
+	}
 	switch {
+	case left != "" && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s is unmounted, its process %d goes on: %s; --flush waits for the end", path, pid, left)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s is unmounted; interrupted while its process %d was writing out data", path, pid)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -41,10 +41,12 @@ func (a *app) openEngine(ctx context.Context, url string, ro redis.Options) (met
 		engine, err = redis.Open(ctx, full, ro)
 	case "sqlite3":
 		engine, err = sql.Open(ctx, full, sql.Options{Log: a.log})
+	case "postgres", "postgresql", "mysql":
+		engine, err = sql.OpenServer(ctx, full, sql.Options{Password: a.getenv(envMetaPassword), Log: a.log})
 	case "etcd", "tikv", "badger":
 		engine, err = a.openKeySpace(ctx, scheme, full)
 	default:
-		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger:// or sqlite3://", scheme)
+		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger://, sqlite3://, postgres:// or mysql://", scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", redact.URL(full), err)

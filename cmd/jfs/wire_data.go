@@ -13,6 +13,7 @@ import (
 	"jfs/block"
 	"jfs/cache"
 	"jfs/compress"
+	"jfs/fs"
 	"jfs/internal/bytepool"
 	"jfs/meta"
 	"jfs/object"
@@ -39,6 +40,7 @@ type dataPlane struct {
 	blocks   *block.Store
 	cache    *cache.Tiered
 	prefetch *prefetch.Scheduler
+	back     fs.Back
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
@@ -70,7 +72,10 @@ func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, t
 	})
 	parts.add("block store", plain(d.blocks.Close))
 
-	tiers, err := openTiers(f.UUID, opt, a.log)
+	if err := d.openStage(f, opt, a.log, parts); err != nil {
+		return nil, err
+	}
+	tiers, err := d.openTiers(f.UUID, opt, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +183,7 @@ func bandwidths(f meta.Format, o *mountOptions) (up, down int64) {
 }
 
 // openTiers opens the caches in memory and on disk. Their size is 0 for none.
-func openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
+func (d *dataPlane) openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
 	memory, disk := o.memoryCache, o.cacheSize
 	if o.cacheDir == memoryOnly {
 		memory, disk = o.cacheSize, 0
@@ -195,7 +200,11 @@ func openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOp
 	}
 	dirs, err := cacheDirs(o.cacheDir, uuid)
 	if err == nil {
-		t.Disk, err = cache.OpenDisks(dirs, o.diskOptions(log))
+		do := o.diskOptions(log)
+		if s := d.back.Stage; s != nil {
+			do.Beside = func() int64 { return s.Stats().Disk }
+		}
+		t.Disk, err = cache.OpenDisks(dirs, do)
 	}
 	if err != nil && t.Memory != nil {
 		err = errors.Join(err, t.Memory.Close())

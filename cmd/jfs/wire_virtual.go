@@ -116,6 +116,9 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	f["subdir_info"] = 1 // its label would say which one is mounted
 	f["used_buffer_size_bytes"] = float64(data.pool.Used())
 	f["store_cache_size_bytes"] = float64(s.Memory.Bytes + s.Recent.Bytes)
+	if data.back.Stage != nil {
+		f.addStage(data.back.Stage.Stats())
+	}
 	f["object_request_uploading"] = float64(up.Stats().Uploading)
 	return f.lines()
 }
@@ -154,10 +157,16 @@ type mountReport struct {
 		DownloadLimit int64 // Mbit/s
 		GetTimeout    time.Duration
 		PutTimeout    time.Duration
+		MaxStageWrite int
 		Writeback     bool
-		Prefetch      int
-		BufferSize    uint64
-		Readahead     int
+
+		WritebackThresholdSize int64
+		UploadDelay            time.Duration
+		UploadHours            string
+
+		Prefetch   int
+		BufferSize uint64
+		Readahead  int
 	}
 	Port            struct{}
 	Version         string
@@ -188,6 +197,8 @@ func (o *mountOptions) report(f meta.Format, point string, started time.Time) *m
 	c.BlockSize, c.Compress, c.HashPrefix = int(f.BlockBytes()), f.Compression, f.HashPrefix
 	c.MaxUpload, c.MaxDownload, c.MaxRetries = o.maxUploads, o.maxDownloads, o.retries
 	c.UploadLimit, c.DownloadLimit = bandwidths(f, o)
+	c.Writeback, c.WritebackThresholdSize, c.UploadDelay, c.UploadHours = o.writeback, o.stageMost, o.uploadDelay, o.uploadBetween.String()
+	c.MaxStageWrite = o.stageWriters
 	c.GetTimeout, c.PutTimeout, c.Prefetch = o.getTimeout, o.putTimeout, o.prefetch
 	c.BufferSize, c.Readahead = uint64(o.bufferSize), int(o.maxReadahead)
 	return r

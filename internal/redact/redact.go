@@ -53,8 +53,10 @@ func Split(address string) (without, password string) {
 	if !ok || password == "" {
 		return address, ""
 	}
-	if plain, err := url.PathUnescape(password); err == nil {
-		password = plain
+	if scheme != "mysql://" { // whose addresses are not percent-encoded
+		if plain, err := url.PathUnescape(password); err == nil {
+			password = plain
+		}
 	}
 	if user != "" {
 		user += "@"

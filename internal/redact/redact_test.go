@@ -33,6 +33,7 @@ func TestSplit(t *testing.T) {
 		{"redis://tom:@host/1", "redis://tom:@host/1", ""},
 		{"redis://host:6379/1", "redis://host:6379/1", ""},
 		{"mysql://u:p@(h:3306)/db", "mysql://u@(h:3306)/db", "p"},
+		{"mysql://u:p%41@(h:3306)/db", "mysql://u@(h:3306)/db", "p%41"},
 		{"sqlite3://a:b@c.db", "sqlite3://a:b@c.db", ""},
 		{"redis://:100%@host", "redis://host", "100%"},
 	}

@@ -42,6 +42,10 @@ type Server struct {
 	ready  func(ctx context.Context, addr string) error
 	logs   string // file of the server's output
 
+	dir  string              // where it runs; "" is the directory of logs
+	cred *syscall.Credential // who it runs as; nil is who runs the test
+	quit os.Signal           // asks it to end; nil is SIGTERM
+
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has been waited for
 }
@@ -81,7 +85,12 @@ func launch(tb testing.TB, s *Server) *Server {
 	tb.Helper()
 	s.tb = tb
 	s.logs = filepath.Join(tb.TempDir(), s.name+".log")
-	tb.Cleanup(s.Kill)
+	tb.Cleanup(func() {
+		if s.quit != nil {
+			s.Stop() // has processes of its own, which must not write any more when the directory is removed
+		}
+		s.Kill()
+	})
 	var err error
 	for range startTries {
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(tb)))
@@ -101,13 +110,25 @@ func (s *Server) Start() {
 	if s.running() {
 		return
 	}
-	if err := s.start(); err != nil {
+	var err error
+	for range startTries { // what a killed server has left behind may take a moment to go
+		if err = s.start(); !errors.Is(err, errExited) {
+			break
+		}
+	}
+	if err != nil {
 		s.tb.Fatalf("start %s: %v\n%s", s.name, err, s.output())
 	}
 }
 
 // Stop asks the server to end and waits for that. A server that is not running stays so.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+func (s *Server) Stop() {
+	if s.quit != nil {
+		s.end(s.quit)
+		return
+	}
+	s.end(syscall.SIGTERM)
+}
 
 // Kill ends the server as a crash would.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
@@ -121,11 +142,13 @@ func (s *Server) start() error {
 	}
 	defer out.Close()
 	cmd := exec.Command(s.binary, s.args(s.Addr)...)
-	cmd.Dir = filepath.Dir(s.logs)
+	if cmd.Dir = s.dir; s.dir == "" {
+		cmd.Dir = filepath.Dir(s.logs)
+	}
 	// Of this process's environment only what any program needs: settings of other servers must not reach it.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "LANG=C"}, s.env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a test that crashed
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.cred} // it must not outlive a test that crashed
 	if err := cmd.Start(); err != nil {
 		return err
 	}

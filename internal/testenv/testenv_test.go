@@ -76,3 +76,37 @@ func TestVersityGWIsFoundByEnvironment(t *testing.T) {
 		t.Error("a missing binary was found")
 	}
 }
+
+// TestDatabasesRestart: what they hold is still there, also after a crash.
+func TestDatabasesRestart(t *testing.T) {
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		s := StartPostgres(t)
+		say := func(text string) {
+			t.Helper()
+			if err := postgresSay(t.Context(), s.Addr, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		say("CREATE TABLE t (i int)")
+		for _, end := range []func(){s.Stop, s.Kill} {
+			end()
+			if err := postgresReady(t.Context(), s.Addr); err == nil {
+				t.Fatal("the server answers after its end")
+			}
+			s.Start()
+			say("INSERT INTO t VALUES (1)")
+		}
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		s := StartMariaDB(t)
+		for _, end := range []func(){s.Stop, s.Kill} {
+			end()
+			if err := mysqlReady(t.Context(), s.Addr); err == nil {
+				t.Fatal("the server answers after its end")
+			}
+			s.Start()
+		}
+	})
+}

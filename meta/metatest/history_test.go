@@ -20,6 +20,7 @@ import (
 // TestHistory: one random history has the same answers and leaves the same tree on every engine.
 func TestHistory(t *testing.T) {
 	server, etcds := testenv.StartRedis(t), testenv.StartEtcd(t)
+	postgres, mariadb := testenv.StartPostgres(t), testenv.StartMariaDB(t)
 	const steps = 600
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -37,6 +38,15 @@ func TestHistory(t *testing.T) {
 				func() (meta.Engine, error) {
 					return opened(badger.Open(t.Context(), "badger://"+t.TempDir(), badger.Options{}))
 				},
+			}
+			if seed < 2 { // these take their time
+				prefix := fmt.Sprint("?table_prefix=Seed", seed)
+				for _, url := range []string{
+					fmt.Sprintf("postgres://%s@%s/%s", testenv.SQLUser, postgres.Addr, testenv.SQLUser),
+					fmt.Sprintf("mysql://%s@(%s)/%s", testenv.SQLUser, mariadb.Addr, testenv.SQLUser),
+				} {
+					engines = append(engines, func() (meta.Engine, error) { return sql.OpenServer(t.Context(), url+prefix, sql.Options{}) })
+				}
 			}
 			var first, firstName string
 			for _, open := range engines {

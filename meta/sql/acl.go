@@ -37,6 +37,9 @@ func (a *aclRow) rule(id number) ([]byte, error) {
 }
 
 func (r *reader) ACL(id uint32) ([]byte, bool, error) {
+	if r.narrow && id > math.MaxInt32 {
+		return nil, false, r.ctx.Err() // nobody's
+	}
 	var row aclRow
 	ok, err := r.one(qACL, []any{int64(id)}, row.dest()...)
 	if err != nil || !ok {

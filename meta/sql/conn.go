@@ -21,16 +21,14 @@ type conn struct {
 	stmts  [numStmts]*dbsql.Stmt
 	masks  map[uint32]*dbsql.Stmt // of updateNode
 
-	// Scratch space for scanning a row with an inode, so that reads allocate no destinations.
-	row  nodeRow
-	dest [numNodeCols]any
+	scratch
 }
+
+var _ session = (*conn)(nil)
 
 func newConn(raw *dbsql.Conn, d *dialect, prefix string, texts *[numStmts]statement) *conn {
 	c := &conn{Conn: raw, d: d, prefix: prefix, texts: texts, masks: map[uint32]*dbsql.Stmt{}}
-	for i := range c.dest {
-		c.dest[i] = &c.row[i]
-	}
+	c.point()
 	return c
 }
 
@@ -90,8 +88,9 @@ func (c *conn) execStmt(q stmt, s *dbsql.Stmt, args []any) (int64, error) {
 	return n, c.wrap(q, err)
 }
 
-// one scans the first row into dest; ok is false when there is none.
-func (c *conn) one(q stmt, args []any, dest ...any) (ok bool, err error) {
+func (c *conn) space() *scratch { return &c.scratch }
+
+func (c *conn) one(_ context.Context, q stmt, args []any, dest ...any) (ok bool, err error) {
 	s, err := c.stmt(q)
 	if err == nil {
 		err = s.QueryRow(args...).Scan(dest...)
@@ -102,8 +101,21 @@ func (c *conn) one(q stmt, args []any, dest ...any) (ok bool, err error) {
 	return err == nil, c.wrap(q, err)
 }
 
-// each scans every row into dest and calls fn after each.
-func (c *conn) each(q stmt, args []any, fn func() error, dest ...any) error {
+// many asks for one after the other: SQLite has no round trips to save.
+func (c *conn) many(ctx context.Context, q stmt, list [][]any, fn func(i int, ok bool) error, dest ...any) error {
+	for i, args := range list {
+		ok, err := c.one(ctx, q, args, dest...)
+		if err == nil {
+			err = fn(i, ok)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) each(_ context.Context, q stmt, args []any, fn func() error, dest ...any) error {
 	s, err := c.stmt(q)
 	if err != nil {
 		return c.wrap(q, err)
@@ -141,5 +153,5 @@ func (c *conn) wrap(q stmt, err error) error {
 // hasTable says whether the tables of the volume are there.
 func (c *conn) hasTable() (bool, error) {
 	var one number
-	return c.one(qHasTable, []any{c.prefix + "setting"}, &one)
+	return c.one(context.Background(), qHasTable, []any{c.prefix + "setting"}, &one)
 }

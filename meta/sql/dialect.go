@@ -26,6 +26,15 @@ const (
 	faultFull            // no space left for the database
 	faultIO              // reading or writing the database failed half-way
 	faultStatement       // the statement does not fit the schema; perhaps there are no tables
+	// What follows comes from servers only.
+	faultTable      // there is no such table
+	faultGuard      // a statement that checks something has found it untrue
+	faultLost       // the connection broke
+	faultRange      // a value does not fit its column
+	faultText       // bytes are not text in the database's encoding
+	faultLogin      // user or password are refused
+	faultPrivilege  // the user may not do that
+	faultNoDatabase // the server has no database of that name
 )
 
 // dialect holds what differs between databases, and nothing else.
@@ -54,6 +63,34 @@ type dialect struct {
 	// usageInline says that the counters of the volume are written in each transaction, because one writer
 	// has them to itself. Where several clients contend for their rows the deltas are to be collected.
 	usageInline bool
+
+	server *serverDialect // nil for SQLite
+}
+
+// serverDialect is what only databases on servers need.
+type serverDialect struct {
+	begin      []string // of a transaction that changes something; each statement sees what is committed then
+	beginRead  []string // of a snapshot
+	lock       string   // behind a SELECT: locks the rows against changes
+	share      string   // locks them against changes of what Perm promises
+	must       func(text string) []statement
+	guard      func(from, lock string) string // fails with faultGuard unless from, "FROM ... WHERE ...", finds a row
+	guardNone  func(from string) string       // ... if it finds one
+	lastID     string                         // reads the number that the insertion before has given; "": it tells by itself
+	indexes    string                         // lists the indexes of all tables: name
+	allColumns string                         // lists the columns of all tables: table, column
+	tableTail  string                         // behind CREATE TABLE
+	inline     bool                           // indexes are made with their table
+	// In what follows @name stands for a table and ? for a parameter.
+	reserve    func(counter string, first int64, create bool) []statement
+	newACL     func(insert string) string
+	reserveACL func(n int64) []statement
+	nextACL    string
+	resetACL   string
+	schemaLock string // begins a script that creates tables; "": nothing does
+	// definite says of an error of the last round trip that nothing was committed. before: it came from a
+	// statement before the COMMIT.
+	definite func(err error, before bool) bool
 }
 
 // placeholders is the VALUES list of n parameters.

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"jfs/meta"
 )
@@ -23,6 +24,19 @@ type Options struct {
 	// Readers is the number of connections for View; 0 means twice the processors, and 4 at least. The
 	// parameter max_open_conns of the URL overrides it. They take memory for a page cache each, 2 MiB at most.
 	Readers int
+
+	// What follows is for databases on servers. Readers bounds their connections, which also write; 0 means four times
+	// the processors, and 8 at least.
+
+	// Password is used when the URL has none.
+	Password string
+	// Timeout bounds one round trip, also where the context has no deadline; 0 means 20 s. It should be more than the
+	// 10 s that the server lets a statement wait for a lock.
+	Timeout time.Duration
+	// Patience bounds all attempts of one call, while others hold locks or the server is away; 0 means 30 s.
+	Patience time.Duration
+	// FlushUsage is how long changes of the volume's usage are collected; 0 means one second.
+	FlushUsage time.Duration
 }
 
 // Engine is a meta.Engine on a database.
@@ -173,7 +187,7 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 		r.reset(ctx, c, &want)
 		r.single = single
 		usable = false // until the transaction has ended
-		err := e.snapshot(r, fn, &usable)
+		err := e.snapshot(r, c, fn, &usable)
 		if r.again {
 			single = false
 			continue
@@ -187,17 +201,17 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 }
 
 // snapshot runs fn in a transaction for reading, if it needs one. ended says that none is left open.
-func (e *Engine) snapshot(r *reader, fn func(meta.Reader) error, ended *bool) error {
+func (e *Engine) snapshot(r *reader, c *conn, fn func(meta.Reader) error, ended *bool) error {
 	if r.single {
 		*ended = true
 		return fn(r)
 	}
-	if _, err := r.c.exec(qBeginRead); err != nil {
+	if _, err := c.exec(qBeginRead); err != nil {
 		*ended = e.d.classify(err) == faultBusy
 		return err
 	}
 	defer func() {
-		_, err := r.c.exec(qRollback) // there is nothing to commit
+		_, err := c.exec(qRollback) // there is nothing to commit
 		*ended = err == nil
 	}()
 	return fn(r)
@@ -209,6 +223,7 @@ type Stats struct {
 	Updates int64 // transactions that were committed, those of Reserve and Init included
 	Commits int64 // commits of the database: fewer, when transactions share one
 	Retries int64 // waits for other processes, above SQLite's own
+	Trips   int64 // round trips to a server, those of connecting included
 }
 
 // Stats gives a snapshot of the counts.

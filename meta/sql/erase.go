@@ -23,19 +23,18 @@ func (e *Engine) Erase(ctx context.Context) error {
 
 func (t *tx) erase() error {
 	for _, tab := range schema() {
-		if _, err := t.c.ExecContext(t.ctx, "DELETE FROM "+t.c.d.quote(t.c.prefix+tab.name)); err != nil {
-			return fmt.Errorf("empty table %s%s: %w", t.c.prefix, tab.name, err)
+		if _, err := t.conn.ExecContext(t.ctx, "DELETE FROM "+t.conn.d.quote(t.conn.prefix+tab.name)); err != nil {
+			return fmt.Errorf("empty table %s%s: %w", t.conn.prefix, tab.name, err)
 		}
 	}
-	t.add(qSetSequence, t.c.prefix+"acl", int64(0))
+	t.add(qSetSequence, t.conn.prefix+"acl", int64(0))
 	return nil
 }
 
 // HasDelayed says whether a set of replaced slices is there; nobody else writes while a transaction runs.
 func (r *reader) HasDelayed(d meta.Delayed) (bool, error) {
-	var n number
-	_, err := r.one(qHasDelayed, []any{int64(d.ID), d.At}, &n)
-	return n > 0, err
+	var id number
+	return r.one(qHasDelayed, []any{int64(d.ID), d.At}, &id)
 }
 
 // SpareRefs gives none: every slice has its row here.

@@ -50,7 +50,7 @@ func (e *Engine) Init(ctx context.Context) error {
 	err = e.writer.do(&request{ctx: ctx, want: &meta.Want{}, alone: true, fn: func(t *tx) error {
 		err := t.createSchema()
 		if err == nil {
-			err = t.createCounters()
+			err = t.createCounters(t.SetCounter)
 		}
 		t.broken = err // what has been done already must not be committed
 		return err
@@ -62,9 +62,9 @@ func (e *Engine) Init(ctx context.Context) error {
 }
 
 func (t *tx) createSchema() error {
-	d, prefix := t.c.d, t.c.prefix
+	d, prefix := t.conn.d, t.conn.prefix
 	run := func(text string) error {
-		_, err := t.c.ExecContext(context.Background(), text)
+		_, err := t.conn.ExecContext(context.Background(), text)
 		return err
 	}
 	for _, tab := range schema() {
@@ -93,7 +93,7 @@ func (t *tx) createSchema() error {
 }
 
 func (t *tx) columns(table string) (map[string]bool, error) {
-	rows, err := t.c.QueryContext(context.Background(), t.c.d.columns, table)
+	rows, err := t.conn.QueryContext(context.Background(), t.conn.d.columns, table)
 	if err != nil {
 		return nil, fmt.Errorf("list columns of %s: %w", table, err)
 	}
@@ -110,7 +110,7 @@ func (t *tx) columns(table string) (map[string]bool, error) {
 }
 
 // createCounters writes the counters of an empty volume, in the order of the format.
-func (t *tx) createCounters() error {
+func (t *tx) createCounters(set func(name string, value int64)) error {
 	var n number
 	if _, err := t.one(qCounters, nil, &n); err != nil || n > 0 {
 		return err
@@ -122,7 +122,7 @@ func (t *tx) createCounters() error {
 		{"nextInode", 2}, {"nextChunk", 1}, {"nextSession", 0},
 		{counterSpace, 0}, {counterInodes, 0}, {meta.NextCleanupSlices, 0},
 	} {
-		t.SetCounter(c.name, c.value)
+		set(c.name, c.value)
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (t *tx) reserve(seq meta.Sequence, n int64) (uint64, error) {
 		if seq != meta.SeqACL {
 			return 0, fmt.Errorf("sequence %d is unknown", seq)
 		}
-		table := t.c.prefix + "acl"
+		table := t.conn.prefix + "acl"
 		if _, err := t.one(qReadSequence, []any{table}, &value); err != nil {
 			return 0, err
 		}

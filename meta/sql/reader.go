@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"jfs/meta"
+	"jfs/meta/internal/usage"
 )
 
 // errAgain ends a run that read more than the one record for which no transaction was begun.
@@ -24,7 +25,7 @@ type node struct {
 // because writing an attribute needs to know which columns differ.
 type reader struct {
 	ctx   context.Context
-	c     *conn // nil: there is no database
+	c     session // nil: there is no database
 	nodes map[meta.Ino]node
 	// want holds the names whose inodes are going to be read.
 	want []meta.Name
@@ -32,17 +33,23 @@ type reader struct {
 	// again that another was asked for.
 	single, ran, again bool
 	broken             error // a failure of the database, which may have ended the transaction
+
+	ahead *ahead        // nil: nothing
+	usage *usage.Buffer // changes of the usage that are not stored yet; nil: there are none
+	// narrow: columns of narrow integers take numbers below 2^31 only.
+	narrow bool
 }
 
 var _ meta.Reader = (*reader)(nil)
 
-func (r *reader) reset(ctx context.Context, c *conn, want *meta.Want) {
+func (r *reader) reset(ctx context.Context, c session, want *meta.Want) {
 	if r.nodes == nil {
 		r.nodes = make(map[meta.Ino]node, 4)
 	}
 	clear(r.nodes)
 	r.ctx, r.c, r.want = ctx, c, want.Nodes
 	r.single, r.ran, r.again, r.broken = false, false, false, nil
+	r.ahead, r.usage, r.narrow = nil, nil, false
 }
 
 // ready is asked before each statement.
@@ -65,7 +72,7 @@ func (r *reader) one(q stmt, args []any, dest ...any) (bool, error) {
 	if err := r.ready(); err != nil {
 		return false, err
 	}
-	ok, err := r.c.one(q, args, dest...)
+	ok, err := r.c.one(r.ctx, q, args, dest...)
 	if err != nil {
 		r.broken = err
 	}
@@ -76,7 +83,21 @@ func (r *reader) each(q stmt, args []any, fn func() error, dest ...any) error {
 	if err := r.ready(); err != nil {
 		return err
 	}
-	err := r.c.each(q, args, fn, dest...)
+	err := r.c.each(r.ctx, q, args, fn, dest...)
+	if err != nil {
+		r.broken = err
+	}
+	return err
+}
+
+func (r *reader) many(q stmt, list [][]any, fn func(i int, ok bool) error, dest ...any) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if err := r.ready(); err != nil {
+		return err
+	}
+	err := r.c.many(r.ctx, q, list, fn, dest...)
 	if err != nil {
 		r.broken = err
 	}
@@ -106,7 +127,7 @@ func (r *reader) Attr(ino meta.Ino) (meta.Attr, bool, error) {
 // remember keeps the inode in the connection's scratch row.
 func (r *reader) remember(ino meta.Ino, ok bool) (a meta.Attr, _ bool, err error) {
 	if ok {
-		if a, err = decodeNode(ino, &r.c.row); err != nil {
+		if a, err = decodeNode(ino, &r.c.space().row); err != nil {
 			return meta.Attr{}, false, err
 		}
 	}
@@ -118,6 +139,15 @@ func (r *reader) remember(ino meta.Ino, ok bool) (a meta.Attr, _ bool, err error
 func (r *reader) Perm(ino meta.Ino) (meta.Attr, bool, error) { return r.Attr(ino) }
 
 func (r *reader) Entry(dir meta.Ino, name string) (e meta.Entry, ok bool, err error) {
+	if a, known := r.ahead.entry(meta.Name{Dir: dir, Name: name}); known {
+		if err = r.ctx.Err(); err == nil && a.ok {
+			e, err = decodeEntry(dir, []byte(name), a.ino, a.typ)
+		}
+		if err != nil {
+			return meta.Entry{}, false, fmt.Errorf("entry %d/%q: %w", dir, name, err)
+		}
+		return e, a.ok, nil
+	}
 	var ino, typ, found number
 	args := []any{int64(dir), []byte(name)}
 	both := slices.Contains(r.want, meta.Name{Dir: dir, Name: name})
@@ -145,9 +175,9 @@ func (r *reader) joined(dest ...any) []any {
 		return nil // nothing will be read
 	}
 	if len(dest) == 0 {
-		return r.c.dest[:]
+		return r.c.space().dest[:]
 	}
-	return append(dest, r.c.dest[:]...)
+	return append(dest, r.c.space().dest[:]...)
 }
 
 func (r *reader) Entries(dir meta.Ino, cursor string, limit int, plus bool) (page []meta.Dirent, next string, err error) {
@@ -165,7 +195,7 @@ func (r *reader) Entries(dir meta.Ino, cursor string, limit int, plus bool) (pag
 			return err
 		}
 		if plus && found != 0 {
-			a, err := decodeNode(d.Ino, &r.c.row)
+			a, err := decodeNode(d.Ino, &r.c.space().row)
 			if err != nil {
 				return err
 			}

@@ -7,9 +7,13 @@ import (
 )
 
 func (r *reader) Chunk(ino meta.Ino, index uint32) ([]meta.Slice, error) {
-	var b []byte
-	ok, err := r.one(qChunk, []any{int64(ino), int64(index)}, &b)
-	if err != nil || !ok {
+	b, known := r.ahead.chunk(meta.ChunkID{Ino: ino, Index: index})
+	if !known {
+		ok, err := r.one(qChunk, []any{int64(ino), int64(index)}, &b)
+		if err != nil || !ok {
+			return nil, err
+		}
+	} else if err := r.ctx.Err(); err != nil || b == nil {
 		return nil, err
 	}
 	records, err := meta.DecodeSlices(b)
@@ -28,15 +32,20 @@ func (r *reader) Chunks(ino meta.Ino, _ uint64) (indexes []uint32, err error) {
 	return indexes, err
 }
 
-// Refs asks for one slice after the other: SQLite has no round trips to save.
 func (r *reader) Refs(slices []meta.SliceRef) ([]int64, error) {
-	refs := make([]int64, len(slices))
+	refs, list := make([]int64, len(slices)), make([][]any, len(slices))
 	for i, s := range slices {
-		var n number
-		if _, err := r.one(qRefs, []any{int64(s.ID), int64(s.Size)}, &n); err != nil {
-			return nil, err
+		list[i] = []any{int64(s.ID), int64(s.Size)}
+	}
+	var n number
+	err := r.many(qRefs, list, func(i int, ok bool) error {
+		if ok {
+			refs[i] = int64(n)
 		}
-		refs[i] = int64(n)
+		return nil
+	}, &n)
+	if err != nil {
+		return nil, err
 	}
 	return refs, nil
 }
@@ -60,6 +69,13 @@ func (r *reader) DelFiles(before int64, limit int) (files []meta.DelFile, err er
 }
 
 func (r *reader) Usage() (space, inodes int64, err error) {
+	if r.usage != nil {
+		return r.usage.Read(r.ctx, r.storedUsage)
+	}
+	return r.storedUsage()
+}
+
+func (r *reader) storedUsage() (space, inodes int64, err error) {
 	var name string
 	var value number
 	err = r.each(qUsage, nil, func() error {
@@ -73,18 +89,21 @@ func (r *reader) Usage() (space, inodes int64, err error) {
 	return space, inodes, err
 }
 
-// DirStats asks for one directory after the other, as Refs.
 func (r *reader) DirStats(dirs []meta.Ino) (map[meta.Ino]meta.DirStat, error) {
 	stats := make(map[meta.Ino]meta.DirStat, len(dirs))
-	for _, dir := range dirs {
-		var length, space, inodes number
-		ok, err := r.one(qDirStat, []any{int64(dir)}, &length, &space, &inodes)
-		if err != nil {
-			return nil, err
-		}
+	list := make([][]any, len(dirs))
+	for i, dir := range dirs {
+		list[i] = []any{int64(dir)}
+	}
+	var length, space, inodes number
+	err := r.many(qDirStat, list, func(i int, ok bool) error {
 		if ok {
-			stats[dir] = meta.DirStat{Length: int64(length), Space: int64(space), Inodes: int64(inodes)}
+			stats[dirs[i]] = meta.DirStat{Length: int64(length), Space: int64(space), Inodes: int64(inodes)}
 		}
+		return nil
+	}, &length, &space, &inodes)
+	if err != nil {
+		return nil, err
 	}
 	return stats, nil
 }

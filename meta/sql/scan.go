@@ -30,7 +30,7 @@ func (r *reader) ScanChunks(cursor string, limit int) (page []meta.ChunkRecord, 
 func (r *reader) ScanNodes(cursor string, limit int) (page []meta.Node, next string, err error) {
 	var ino number
 	next, err = r.scan(qScanNodes, cursor, limit, &ino, func() error {
-		a, err := decodeNode(meta.Ino(ino), &r.c.row)
+		a, err := decodeNode(meta.Ino(ino), &r.c.space().row)
 		page = append(page, meta.Node{Ino: meta.Ino(ino), Attr: a})
 		return err
 	}, r.joined(&ino)...)

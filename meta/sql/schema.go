@@ -104,7 +104,17 @@ func (t *table) create(d *dialect, prefix string) string {
 	if len(keys) > 1 {
 		defs = append(defs, "PRIMARY KEY ("+strings.Join(keys, ", ")+")")
 	}
-	return "CREATE TABLE IF NOT EXISTS " + d.quote(prefix+t.name) + " (" + strings.Join(defs, ", ") + ")"
+	tail := ""
+	if s := d.server; s != nil {
+		tail = s.tableTail
+		for _, ix := range t.indexes {
+			if s.inline {
+				what, name, cols := t.indexParts(d, prefix, ix)
+				defs = append(defs, what+" "+d.quote(name)+" ("+cols+")")
+			}
+		}
+	}
+	return "CREATE TABLE IF NOT EXISTS " + d.quote(prefix+t.name) + " (" + strings.Join(defs, ", ") + ")" + tail
 }
 
 // addColumn gives the statement that adds a column of a later version to an older table.
@@ -117,15 +127,25 @@ func (t *table) addColumn(d *dialect, prefix string, c column) string {
 
 // createIndex gives the statement that creates one of t's indexes if it is not there.
 func (t *table) createIndex(d *dialect, prefix string, ix index) string {
-	what, name := "INDEX", "IDX_"+prefix+t.name+"_"+ix.cols[0]
+	what, name, cols := t.indexParts(d, prefix, ix)
+	check := "IF NOT EXISTS "
+	if d.server != nil && d.server.inline {
+		check = "" // MySQL has none
+	}
+	return "CREATE " + what + " " + check + d.quote(name) + " ON " + d.quote(prefix+t.name) + " (" + cols + ")"
+}
+
+// indexParts gives the kind, the name and the columns of an index.
+func (t *table) indexParts(d *dialect, prefix string, ix index) (what, name, cols string) {
+	what, name = "INDEX", "IDX_"+prefix+t.name+"_"+ix.cols[0]
 	if ix.name != "" {
 		what, name = "UNIQUE INDEX", "UQE_"+prefix+t.name+"_"+ix.name
 	}
-	cols := make([]string, len(ix.cols))
+	quoted := make([]string, len(ix.cols))
 	for i, c := range ix.cols {
-		cols[i] = d.quote(c)
+		quoted[i] = d.quote(c)
 	}
-	return "CREATE " + what + " IF NOT EXISTS " + d.quote(name) + " ON " + d.quote(prefix+t.name) + " (" + strings.Join(cols, ", ") + ")"
+	return what, name, strings.Join(quoted, ", ")
 }
 
 // numbered says that the type of c makes it a primary key already.

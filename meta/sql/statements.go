@@ -1,6 +1,11 @@
 package sql
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+var tableMark = regexp.MustCompile(`@[a-z_0-9]+`)
 
 // stmt numbers the statements that an engine prepares once per connection.
 type stmt int
@@ -10,6 +15,8 @@ const (
 	qSetSetting
 	qCounter
 	qSetCounter
+	qNewCounter
+	qSumCounter
 	qCounters
 	qUsage
 	qAddCounter
@@ -19,6 +26,7 @@ const (
 	qTouch
 	qEntry
 	qEntryNode
+	qNodeOf
 	qNewEntry
 	qMoveEntry
 	qSetEntry
@@ -33,6 +41,7 @@ const (
 	qXattr
 	qXattrs
 	qSetXattr
+	qNewXattr
 	qDropXattr
 	qDropXattrs
 	qChunk
@@ -116,6 +125,8 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 
 		qCounter:    {"read counter", "SELECT value FROM @counter WHERE name = ?"},
 		qSetCounter: {"write counter", d.upsert("@counter", "name", "name, value", "value = "+ex("value"))},
+		qNewCounter: {"insert counter", "INSERT INTO @counter (name, value) VALUES (?, ?)"},
+		qSumCounter: {"add to counter", d.upsert("@counter", "name", "name, value", "value = @counter.value + "+ex("value"))},
 		qCounters:   {"count counters", "SELECT count(*) FROM @counter"},
 		qUsage:      {"read usage", "SELECT name, value FROM @counter WHERE name IN ('usedSpace', 'totalInodes')"},
 		qAddCounter: {"add to counter", "UPDATE @counter SET value = value + ? WHERE name = ?"},
@@ -128,6 +139,7 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qEntry: {"read entry", "SELECT inode, type FROM @edge WHERE parent = ? AND name = ?"},
 		qEntryNode: {"read entry and inode", "SELECT e.inode, e.type, n.inode, " + nodeOf +
 			" FROM @edge e LEFT JOIN @node n ON n.inode = e.inode WHERE e.parent = ? AND e.name = ?"},
+		qNodeOf:    {"read inode of entry", "SELECT inode, " + node + " FROM @node WHERE inode = (SELECT inode FROM @edge WHERE parent = ? AND name = ?)"},
 		qNewEntry:  {"insert entry", "INSERT INTO @edge (parent, name, inode, type) VALUES (?, ?, ?, ?)"},
 		qMoveEntry: {"change entry", "UPDATE @edge SET inode = ?, type = ? WHERE parent = ? AND name = ?"},
 		qSetEntry: {"write entry", d.upsert("@edge", "parent, name", "parent, name, inode, type",
@@ -146,6 +158,7 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qXattr:      {"read xattr", "SELECT value FROM @xattr WHERE inode = ? AND name = ?"},
 		qXattrs:     {"list xattrs", "SELECT name FROM @xattr WHERE inode = ? ORDER BY name"},
 		qSetXattr:   {"write xattr", d.upsert("@xattr", "inode, name", "inode, name, value", "value = "+ex("value"))},
+		qNewXattr:   {"insert xattr", "INSERT INTO @xattr (inode, name, value) VALUES (?, ?, ?)"},
 		qDropXattr:  {"delete xattr", "DELETE FROM @xattr WHERE inode = ? AND name = ?"},
 		qDropXattrs: {"delete xattrs", "DELETE FROM @xattr WHERE inode = ?"},
 
@@ -200,7 +213,7 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qDelayed: {"list replaced slices", "SELECT chunkid, deleted, slices FROM @delslices WHERE deleted < ? LIMIT ?"},
 		qSetDelayed: {"write replaced slices", d.upsert("@delslices", "chunkid", "chunkid, deleted, slices",
 			"deleted = "+ex("deleted")+", slices = "+ex("slices"))},
-		qHasDelayed:   {"look for replaced slices", "SELECT count(*) FROM @delslices WHERE chunkid = ? AND deleted = ?"},
+		qHasDelayed:   {"look for replaced slices", "SELECT chunkid FROM @delslices WHERE chunkid = ? AND deleted = ?"},
 		qDropDelayed:  {"delete replaced slices", "DELETE FROM @delslices WHERE chunkid = ? AND deleted = ?"},
 		qDetached:     {"list detached inodes", "SELECT inode FROM @detached_node WHERE added <= ? LIMIT ?"},
 		qSetDetached:  {"write detached inode", d.upsert("@detached_node", "inode", "inode, added", "added = "+ex("added"))},
@@ -238,15 +251,20 @@ func statements(d *dialect, prefix string) *[numStmts]statement {
 		qRollback:     {"roll back", "ROLLBACK"},
 	}
 	for i := range all {
-		all[i].text = d.bind(strings.ReplaceAll(all[i].text, "@", prefix))
+		all[i].text = d.bind(d.withTables(all[i].text, prefix))
 	}
 	return &all
+}
+
+// withTables puts the names of tables in the place of @name. They are quoted, because a prefix may have capitals.
+func (d *dialect) withTables(text, prefix string) string {
+	return tableMark.ReplaceAllStringFunc(text, func(mark string) string { return d.quote(prefix + mark[1:]) })
 }
 
 // updateNode is the statement that writes the columns of mask.
 func updateNode(d *dialect, prefix string, mask uint32) string {
 	var b strings.Builder
-	b.WriteString("UPDATE " + prefix + "node SET ")
+	b.WriteString("UPDATE " + d.quote(prefix+"node") + " SET ")
 	sep := ""
 	for i, c := range nodeCols {
 		if mask&(1<<i) != 0 {

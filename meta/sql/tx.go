@@ -23,6 +23,7 @@ type op struct {
 // nothing to undo, and the transactions of a group need no savepoints.
 type tx struct {
 	reader
+	conn    *conn
 	ops     []op
 	entries map[meta.Name]bool // names that were read: whether there is an entry
 	space   int64              // sums of AddUsage
@@ -35,6 +36,7 @@ var _ meta.Tx = (*tx)(nil)
 
 func (t *tx) reset(ctx context.Context, c *conn, want *meta.Want) {
 	t.reader.reset(ctx, c, want)
+	t.conn = c
 	if t.entries == nil {
 		t.entries = make(map[meta.Name]bool, 4)
 	}
@@ -64,7 +66,7 @@ func (t *tx) flush() error {
 		return t.err
 	}
 	for i := range t.ops {
-		if err := t.ops[i].run(t.c); err != nil {
+		if err := t.ops[i].run(t.conn); err != nil {
 			return err
 		}
 	}

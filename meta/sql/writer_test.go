@@ -246,7 +246,7 @@ func TestDatabaseFull(t *testing.T) {
 	limit := func(pages string) {
 		t.Helper()
 		if err := e.writer.do(&request{ctx: t.Context(), want: &meta.Want{}, fn: func(t *tx) error {
-			_, err := t.c.ExecContext(context.Background(), "PRAGMA max_page_count = "+pages)
+			_, err := t.conn.ExecContext(context.Background(), "PRAGMA max_page_count = "+pages)
 			return err
 		}}); err != nil {
 			t.Fatal(err)
@@ -288,8 +288,8 @@ func TestCommitFails(t *testing.T) {
 		texts := *e.texts
 		texts[qCommit].text = "COMMIT NONSENSE"
 		err := e.writer.do(&request{ctx: t.Context(), want: &meta.Want{}, fn: func(t *tx) error {
-			t.c.texts, t.c.stmts[qCommit] = &texts, nil
-			t.c.d.classify = func(err error) fault {
+			t.conn.texts, t.conn.stmts[qCommit] = &texts, nil
+			t.conn.d.classify = func(err error) fault {
 				if f := classify(err); f != faultStatement {
 					return f
 				}

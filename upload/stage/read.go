@@ -1,0 +1,107 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"jfs/block"
+	"jfs/internal/bytepool"
+)
+
+// ErrCorrupt: the disk does not hold what was written to it.
+var ErrCorrupt = errors.New("corrupt block in the stage")
+
+// hold finds a block and keeps its segment until release.
+func (s *Stage) hold(key block.Key) (*journal, place, bool) {
+	for _, j := range s.journals() {
+		j.mu.Lock()
+		p, ok := j.blocks[key]
+		if ok {
+			p.seg.refs++
+		}
+		j.mu.Unlock()
+		if ok {
+			return j, p, true
+		}
+	}
+	return nil, place{}, false
+}
+
+func (j *journal) release(p place) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p.seg.refs--; p.seg.refs == 0 && p.seg.live == 0 {
+		j.retire()
+	}
+}
+
+// ReadAt fills dst with the bytes of a block from off on; ok is false if the stage does not have the block.
+func (s *Stage) ReadAt(key block.Key, dst []byte, off int) (ok bool, err error) {
+	j, p, ok := s.hold(key)
+	if !ok {
+		return false, nil
+	}
+	defer j.release(p)
+	if off < 0 || len(dst) > int(key.Size)-off {
+		return true, fmt.Errorf("read %d bytes at %d of block %s: beyond its end", len(dst), off, key.Name(false))
+	}
+	if _, err := p.seg.file.ReadAt(dst, p.off+int64(off)); err != nil {
+		return true, fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+	}
+	return true, nil
+}
+
+// Load fills dst with a whole block, and verifies it.
+func (s *Stage) Load(key block.Key, dst []byte) error {
+	j, p, ok := s.hold(key)
+	if !ok {
+		return fmt.Errorf("block %s is not in the stage", key.Name(false))
+	}
+	defer j.release(p)
+	var head [blockHead]byte
+	if _, err := p.seg.file.ReadAt(head[:], p.off-blockHead); err != nil {
+		return fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+	}
+	if _, err := p.seg.file.ReadAt(dst[:key.Size], p.off); err != nil {
+		return fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+	}
+	var sum xxhash.Digest
+	sum.Reset()
+	_, _ = sum.Write(head[:])
+	_, _ = sum.Write(dst[:key.Size])
+	if sum.Sum64() != p.sum {
+		return fmt.Errorf("%w: %s", ErrCorrupt, key.Name(false))
+	}
+	return nil
+}
+
+// Source gives the blocks of the stage, and those that it does not have from another source.
+func (s *Stage) Source(behind block.Source) block.Source { return source{s, behind} }
+
+type source struct {
+	stage *Stage
+	block.Source
+}
+
+func (s source) ReadAt(ctx context.Context, key block.Key, dst []byte, off int) error {
+	if ok, err := s.stage.ReadAt(key, dst, off); ok {
+		return err
+	}
+	return s.Source.ReadAt(ctx, key, dst, off)
+}
+
+func (s source) Load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
+	if j, p, ok := s.stage.hold(key); ok {
+		defer j.release(p)
+		buf := s.stage.pool.Take(int(key.Size))
+		if _, err := p.seg.file.ReadAt(buf.B, p.off); err != nil {
+			buf.Release()
+			return nil, fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+		}
+		return buf, nil
+	}
+	return s.Source.Load(ctx, key)
+}
