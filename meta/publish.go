@@ -32,6 +32,9 @@ type Published struct {
 func (v *Volume) WriteAll(ctx context.Context, all []FileCommit) ([]Published, error) {
 	for try := 1; ; try++ {
 		done, err := v.writeAll(ctx, all)
+		if errors.Is(err, ErrChunkFull) && v.compactAll(ctx, all) {
+			done, err = v.writeAll(ctx, all)
+		}
 		switch {
 		case err == nil:
 			v.publishedAll(ctx, all, done)
@@ -48,6 +51,14 @@ func (v *Volume) WriteAll(ctx context.Context, all []FileCommit) ([]Published, e
 			return done, nil
 		}
 	}
+}
+
+// compactAll makes room in the chunks that commits append to, and says whether that was tried.
+func (v *Volume) compactAll(ctx context.Context, all []FileCommit) (tried bool) {
+	for i := range all {
+		tried = v.compact.all(ctx, all[i].Ino, all[i].Slices) || tried
+	}
+	return tried
 }
 
 // Landed says which of the commits are published, by their last record. A compaction by another client can hide

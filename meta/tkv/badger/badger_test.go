@@ -35,11 +35,22 @@ func temp(t testing.TB) *Store {
 	return s
 }
 
+// engine makes one that is closed before its store is.
+func engine(t *testing.T, s *Store) meta.Engine {
+	e := tkv.New(shared{s}, tkv.Options{})
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
 func TestConformance(t *testing.T) {
 	t.Setenv("TMPDIR", "/dev/shm") // every subtest opens a database, and closing one waits for the disk
 	metatest.Run(t, func(t *testing.T) func() meta.Engine {
 		s := temp(t)
-		return func() meta.Engine { return tkv.New(shared{s}, tkv.Options{}) }
+		return func() meta.Engine { return engine(t, s) }
 	})
 }
 
@@ -47,7 +58,7 @@ func TestShared(t *testing.T) {
 	t.Setenv("TMPDIR", "/dev/shm")
 	metatest.RunShared(t, func(t *testing.T) (a, b meta.Engine) {
 		s := temp(t)
-		return tkv.New(shared{s}, tkv.Options{}), tkv.New(shared{s}, tkv.Options{})
+		return engine(t, s), engine(t, s)
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,40 +20,8 @@ import (
 
 	"jfs/internal/testenv"
 	"jfs/meta"
-	"jfs/meta/metatest"
 	"jfs/meta/tkv"
 )
-
-// TestCluster runs the suite on a real cluster. Without one there is nothing to run: the simulated one has shown what
-// it can.
-func TestCluster(t *testing.T) {
-	pd := os.Getenv("JFS_TEST_TIKV")
-	if pd == "" {
-		return
-	}
-	n := time.Now().UnixNano()
-	metatest.Run(t, func(t *testing.T) func() meta.Engine {
-		n++
-		url := fmt.Sprintf("tikv://%s/jfs-test-%d", pd, n)
-		connect := func() meta.Engine {
-			e, err := Open(t.Context(), url, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return e
-		}
-		t.Cleanup(func() {
-			e, err := Open(context.WithoutCancel(t.Context()), url, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(e.Erase(context.WithoutCancel(t.Context())), e.Close()); err != nil {
-				t.Error(err)
-			}
-		})
-		return connect
-	})
-}
 
 // unwell is a connection to the servers that asks a rule about each request: what it says is the answer to a request
 // that was carried out all the same.
@@ -209,7 +176,7 @@ func TestConflicts(t *testing.T) {
 // TestCollect: the hourly job moves the begin of the cluster's history, unless the URL says never.
 func TestCollect(t *testing.T) {
 	s, _, _ := ailing(t, Options{})
-	e := tkv.New(tkv.WithPrefix(s, "v"), tkv.Options{})
+	e := engine(t, s, "v").(*tkv.Engine)
 	begin := func() uint64 {
 		at, err := s.client.GetPDClient().UpdateGCSafePoint(t.Context(), 0) // gives the one that is set
 		if err != nil {
@@ -302,6 +269,15 @@ func TestUnreachable(t *testing.T) {
 	_, err := Open(t.Context(), "tikv://"+addr+"/v", Options{DialTimeout: 200 * time.Millisecond})
 	if !contains(err, "connect to tikv at "+addr+": no answer within 200ms: is PD running") {
 		t.Errorf("nobody listens: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = Open(t.Context(), "tikv://"+l.Addr().String()+"/v", Options{DialTimeout: 200 * time.Millisecond})
+	if !contains(err, "no answer within 200ms: is PD running") {
+		t.Errorf("a silent server: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ import (
 const (
 	defaultDialTimeout = 5 * time.Second
 	defaultTimeout     = 10 * time.Second
+
+	lookAgain = 100 * time.Millisecond // between two looks for a PD
 
 	keepAlive        = 10 * time.Second
 	keepAliveTimeout = 5 * time.Second
@@ -109,6 +112,10 @@ func dial(ctx context.Context, t target, o Options) (c *client.KVStore, stop con
 			err = connectError(ctx, within, o, err)
 		}
 	}()
+	// The client leaves connections behind that try for ever when it finds no PD, so look first.
+	if err := anyListens(within, t.hosts); err != nil {
+		return nil, nil, err
+	}
 	security := pd.SecurityOption{CAPath: t.security.ClusterSSLCA, CertPath: t.security.ClusterSSLCert, KeyPath: t.security.ClusterSSLKey}
 	alive := keepalive.ClientParameters{Time: keepAlive, Timeout: keepAliveTimeout}
 	placement, err := pd.NewClientWithContext(life, t.hosts, security, pd.WithGRPCDialOptions(grpc.WithKeepaliveParams(alive)),
@@ -130,6 +137,28 @@ func dial(ctx context.Context, t target, o Options) (c *client.KVStore, stop con
 		return nil, nil, err
 	}
 	return c, end, nil
+}
+
+// anyListens waits for one of the hosts to take a connection.
+func anyListens(ctx context.Context, hosts []string) error {
+	for {
+		var failed error
+		for _, h := range hosts {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "tcp", h)
+			if err == nil {
+				return conn.Close()
+			}
+			failed = err
+		}
+		t := time.NewTimer(lookAgain)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return failed
+		}
+	}
 }
 
 // quiet turns off the messages of the client libraries, which go through one logger of the process.

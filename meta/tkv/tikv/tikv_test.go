@@ -1,7 +1,12 @@
 package tikv
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/tikv/client-go/v2/testutils"
 	client "github.com/tikv/client-go/v2/tikv"
@@ -36,16 +41,59 @@ func cluster(t *testing.T) func() *Store {
 	}
 }
 
+// engine makes one that is closed before its cluster is.
+func engine(t *testing.T, s *Store, prefix string) meta.Engine {
+	e := tkv.New(tkv.WithPrefix(s, prefix), tkv.Options{})
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// TestConformance runs on a simulated cluster, and on a real one if JFS_TEST_TIKV names its PD.
 func TestConformance(t *testing.T) {
+	t.Run("simulated", func(t *testing.T) {
+		metatest.Run(t, func(t *testing.T) func() meta.Engine {
+			connect := cluster(t)
+			return func() meta.Engine { return engine(t, connect(), "v"+separator) }
+		})
+	})
+	if pd := os.Getenv("JFS_TEST_TIKV"); pd != "" {
+		t.Run("real", func(t *testing.T) { realCluster(t, pd) })
+	}
+}
+
+// realCluster runs the suite on volumes of their own in the cluster of a PD.
+func realCluster(t *testing.T, pd string) {
+	n := time.Now().UnixNano()
 	metatest.Run(t, func(t *testing.T) func() meta.Engine {
-		connect := cluster(t)
-		return func() meta.Engine { return tkv.New(tkv.WithPrefix(connect(), "v"+separator), tkv.Options{}) }
+		n++
+		url := fmt.Sprintf("tikv://%s/jfs-test-%d", pd, n)
+		connect := func() meta.Engine {
+			e, err := Open(t.Context(), url, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		t.Cleanup(func() {
+			e, err := Open(context.WithoutCancel(t.Context()), url, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(e.Erase(context.WithoutCancel(t.Context())), e.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+		return connect
 	})
 }
 
 func TestShared(t *testing.T) {
 	metatest.RunShared(t, func(t *testing.T) (a, b meta.Engine) {
 		connect := cluster(t)
-		return tkv.New(connect(), tkv.Options{}), tkv.New(connect(), tkv.Options{})
+		return engine(t, connect(), ""), engine(t, connect(), "")
 	})
 }
