@@ -41,6 +41,8 @@ type leases struct {
 	oldAt time.Time                     // this is it
 	limit int                           // inodes, and names
 
+	refused map[uint32]time.Time // threads that were told to look up a name again, and when
+
 	pending pending
 	wake    chan struct{}
 }
@@ -57,7 +59,6 @@ type node struct {
 	attr    bool   // it may rely on the attribute
 	dir     meta.Ino
 	name    string // under which it was found last
-	refused uint32 // thread that was told to look up the name again
 }
 
 // pending are news that the kernel is still to be told.
@@ -70,6 +71,9 @@ type pending struct {
 const (
 	maxNodes   = 1 << 18 // inodes, and names, that the kernel may rely on; 100 to 200 bytes each
 	maxPending = 1 << 14 // inodes, and directories; more are everything
+	maxRefused = 1 << 12 // threads
+	// comesBack is how long the kernel may take to look up a name again before it opens what it has found.
+	comesBack = 100 * time.Millisecond
 )
 
 // newLeases gives nil when the backend has nobody who tells of changes. The kernel may rely on names for the time given.
@@ -84,7 +88,7 @@ func newLeases(b backend, lasts time.Duration) *leases {
 	}
 	l := &leases{
 		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]noted{},
-		lasts: lasts, oldAt: time.Now(), limit: maxNodes, wake: make(chan struct{}, 1),
+		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: map[uint32]time.Time{}, wake: make(chan struct{}, 1),
 	}
 	l.pending.reset()
 	return l
@@ -209,7 +213,7 @@ func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *
 	}
 	n.lookups++
 	n.attr = n.attr || attr == grantLease
-	n.dir, n.name, n.refused = dir, name, 0
+	n.dir, n.name = dir, name
 	l.nodes[ino] = n
 	return entry, attr
 }
@@ -365,7 +369,7 @@ func (l *leases) settle(ctx context.Context) error {
 
 // newest is called before a thread opens a file, which has to be the one that its name stands for now, with what
 // others have written before they closed it. If the name stands for another by now, the answer is ESTALE, which
-// makes the kernel look it up again. A second open of the same thread has come another way.
+// makes the kernel look it up again and come back: with the newest, or one that has come another way than by the name.
 func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error {
 	if l == nil || !ours(ino) {
 		return nil
@@ -375,8 +379,10 @@ func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error 
 	}
 	l.mu.Lock()
 	n := l.nodes[ino]
+	back := time.Since(l.refused[thread]) < comesBack
+	delete(l.refused, thread)
 	l.mu.Unlock()
-	if n.name == "" || n.dir.IsTrash() || n.refused == thread && thread != 0 {
+	if n.name == "" || n.dir.IsTrash() || back {
 		return nil
 	}
 	now, err := l.Resolve(ctx, n.dir, []string{n.name})
@@ -385,9 +391,9 @@ func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n, ok := l.nodes[ino]; ok {
-		n.refused = thread
-		l.nodes[ino] = n
+	if len(l.refused) >= maxRefused {
+		clear(l.refused)
 	}
+	l.refused[thread] = time.Now()
 	return posix.ESTALE
 }

@@ -306,7 +306,6 @@ func TestObserveAndLog(t *testing.T) {
 	if !strings.Contains(text.String(), "op=getattr inode=77") {
 		t.Errorf("the log does not say what failed: %s", text.String())
 	}
-	// The absence of an inode that the kernel knows makes it look up the name again.
 	want := map[syscall.Errno]int{0: 1, syscall.ESTALE: 1, syscall.EINTR: 1, syscall.EIO: 1000}
 	if !reflect.DeepEqual(counts, want) {
 		t.Errorf("observed %v, want %v", counts, want)
