@@ -130,7 +130,7 @@ func (e *Remote) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (firs
 
 func (s *remoteSession) reserve(ctx context.Context, rule sequence, n int64) (uint64, error) {
 	var value number
-	ok := true
+	var ok bool
 	var err error
 	if n == 0 {
 		ok, err = s.one(ctx, qCounter, []any{rule.counter}, &value)
