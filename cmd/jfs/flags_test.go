@@ -158,7 +158,6 @@ func TestRefusedFlags(t *testing.T) {
 		{"--no-usage-report", ""},
 		{"--atime-mode=noatime", ""},
 		{"--atime-mode=sometimes", "none of noatime, relatime, strictatime"},
-		{"--writeback-threshold-size=1M", "--writeback-threshold-size=1M is not supported by this version yet: leave it out or give 0"},
 		{"--backup-meta=often", "give seconds"},
 		{"--root-squash=me:you", "give numbers as in 65534:65534"},
 		{"--umask=8", "not a mode"},
