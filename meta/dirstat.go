@@ -42,6 +42,22 @@ func (s DirStat) plus(d DirStat) DirStat {
 	return DirStat{s.Length + d.Length, s.Space + d.Space, s.Inodes + d.Inodes}
 }
 
+// take splits a change of the record s into what can be added to it and what would make a figure negative. Each figure
+// goes by itself: two clients whose changes go up in one and down in the other would wait for each other for ever.
+func (s DirStat) take(d DirStat) (now, rest DirStat) {
+	part := func(have, change int64, now, rest *int64) {
+		if have+change < 0 {
+			*rest = change
+		} else {
+			*now = change
+		}
+	}
+	part(s.Length, d.Length, &now.Length, &rest.Length)
+	part(s.Space, d.Space, &now.Space, &rest.Space)
+	part(s.Inodes, d.Inodes, &now.Inodes, &rest.Inodes)
+	return now, rest
+}
+
 // statOf is what an entry adds to the statistics of its directory.
 func statOf(a *Attr) DirStat { return DirStat{Length: a.dataLength(), Space: a.Space(), Inodes: 1} }
 
@@ -156,23 +172,26 @@ func (v *Volume) flushStats(ctx context.Context) error {
 // addStats adds to the records that exist and lists the directories whose record must be counted anew.
 func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount []Ino, err error) {
 	what := func() string { return "flush directory statistics" }
-	var later []Ino
+	later := map[Ino]DirStat{}
 	err = v.update(ctx, what, Want{}, func(tx Tx) error {
-		recount, later = recount[:0], later[:0]
+		recount = recount[:0]
+		clear(later)
 		stored, err := tx.DirStats(slices.Collect(maps.Keys(batch)))
 		if err != nil {
 			return err
 		}
 		for dir, d := range batch {
 			s, ok := stored[dir]
-			sum := s.plus(d)
-			switch negative := sum.Length < 0 || sum.Space < 0 || sum.Inodes < 0; {
-			case ok && negative && v.stats.waits(dir):
-				later = append(later, dir)
-			case !ok || negative:
+			now, rest := s.take(d)
+			switch missing := rest != (DirStat{}); {
+			case !ok || missing && !v.stats.waits(dir):
 				recount = append(recount, dir)
-			default:
-				tx.AddDirStat(dir, d)
+				continue
+			case missing:
+				later[dir] = rest
+			}
+			if now != (DirStat{}) {
+				tx.AddDirStat(dir, now)
 			}
 		}
 		return nil
@@ -186,15 +205,15 @@ func (v *Volume) addStats(ctx context.Context, batch map[Ino]DirStat) (recount [
 		return nil, err
 	}
 	for dir := range batch {
-		if !slices.Contains(later, dir) {
+		if _, waits := later[dir]; !waits {
 			delete(v.stats.below, dir)
 		}
 	}
-	for _, dir := range later {
+	for dir, rest := range later {
 		if _, known := v.stats.below[dir]; !known {
 			v.stats.below[dir] = v.stats.beat
 		}
-		v.addDirStat(dir, batch[dir])
+		v.addDirStat(dir, rest)
 	}
 	return recount, err
 }

@@ -42,6 +42,7 @@ type leases struct {
 	limit int                           // inodes, and names
 
 	refused map[uint32]time.Time // threads that were told to look up a name again, and when
+	returns time.Duration        // how long they take at most
 
 	pending pending
 	wake    chan struct{}
@@ -88,7 +89,7 @@ func newLeases(b backend, lasts time.Duration) *leases {
 	}
 	l := &leases{
 		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]noted{},
-		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: map[uint32]time.Time{}, wake: make(chan struct{}, 1),
+		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: map[uint32]time.Time{}, returns: comesBack, wake: make(chan struct{}, 1),
 	}
 	l.pending.reset()
 	return l
@@ -379,7 +380,7 @@ func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error 
 	}
 	l.mu.Lock()
 	n := l.nodes[ino]
-	back := time.Since(l.refused[thread]) < comesBack
+	back := time.Since(l.refused[thread]) < l.returns
 	delete(l.refused, thread)
 	l.mu.Unlock()
 	if n.name == "" || n.dir.IsTrash() || back {
