@@ -12,7 +12,7 @@ import (
 // locking gives the texts with locks for reads that are promises.
 func locking(d *dialect, prefix string) *[numStmts]statement {
 	all := *statements(d, prefix)
-	for _, q := range [...]stmt{qNode, qNodeOf, qEntry, qChunk, qRefs, qXattr, qCounter, qSession, qHasDelayed} {
+	for _, q := range [...]stmt{qSetting, qNode, qNodeOf, qEntry, qChunk, qRefs, qXattr, qCounter, qSession, qHasDelayed} {
 		all[q].text += d.server.lock
 	}
 	return &all
