@@ -3,8 +3,13 @@ package mount
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -79,8 +84,53 @@ func (a *adapter) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
 	r := a.reqs.begin(cancel, a.reqs.interruptDelay)
 	r.timeout = 0
 	return a.answer(r, "setlkw", in.NodeId, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		defer watch.Wait()
+		defer cancel()
+		watch.Go(func() { watchCaller(ctx, cancel, in.Pid) })
 		return a.setlk(ctx, in, true)
 	})
+}
+
+// callerCheck is how often a waiting caller is looked at.
+const callerCheck = time.Second
+
+// watchCaller gives up for a thread that was killed. The kernel should tell of that, and was seen not to when many
+// requests were under way; without an answer the thread would not end, nor give up the locks that it holds.
+func watchCaller(ctx context.Context, giveUp context.CancelFunc, thread uint32) {
+	t := time.NewTicker(callerCheck)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if killed(thread) {
+				giveUp()
+				return
+			}
+		}
+	}
+}
+
+// killed says whether a thread is going to end without another instruction of its program. Of one in another
+// namespace, whose number is 0, it is not known.
+func killed(thread uint32) bool {
+	if thread == 0 {
+		return false
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	for line := range strings.Lines(string(status)) {
+		if mask, ok := strings.CutPrefix(line, "SigPnd:"); ok {
+			pending, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && pending>>(syscall.SIGKILL-1)&1 != 0
+		}
+	}
+	return false
 }
 
 func (a *adapter) setlk(ctx context.Context, in *fuse.LkIn, block bool) error {
