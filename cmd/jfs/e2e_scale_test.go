@@ -21,7 +21,7 @@ import (
 
 // bigDirectory gives the sizes of the big directory: the one for Redis, and the one for SQLite. The bigger one is made
 // without opening the files and is removed by rmr, the smaller one by rm, which sends one request after the other.
-func bigDirectory() (many, fewer int) { return soaking(20_000, 100_000), soaking(2_000, 20_000) }
+func bigDirectory() (many, fewer int) { return soaking(8_000, 100_000), soaking(1_500, 20_000) }
 
 // residentGrowth bounds what a mount's process may grow by while it lists or removes a directory, however many files
 // it has. The names that a listing has given, which it keeps to give none twice, are the most of it.

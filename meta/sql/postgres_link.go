@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,13 +27,13 @@ type postgresLink struct {
 
 // connectPostgres connects. The configuration is changed and belongs to this connection.
 func connectPostgres(ctx context.Context, cfg *pgx.ConnConfig, dial func(last func(*wire)) pgconn.DialFunc) (link, error) {
-	l := &postgresLink{}
-	cfg.DialFunc = dial(func(w *wire) { l.w = w })
+	var last atomic.Pointer[wire] // the driver may make others later, to have a statement given up
+	cfg.DialFunc = dial(last.Store)
 	c, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	l.c = c
+	l := &postgresLink{c: c, w: last.Load()}
 	if err := l.script(ctx, postgresLimits); err != nil {
 		l.close()
 		return nil, err
