@@ -19,7 +19,7 @@ TEST := $(GO) test -p 4 -timeout 30m
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines, and over
 # one engine of each family. "make race" runs it over everything.
 RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench)
-RACE_SKIP  := ^TestServers$$|^TestConformanceWithoutTracking$$|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
+RACE_SKIP  := ^TestServers$$|^TestConformanceWith|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
 .PHONY: build install setup quickstart demo tools test-deps test race soak lint fmt bench clean
 
