@@ -46,18 +46,36 @@ func Load(ctx context.Context, eng meta.Engine, r io.Reader, o LoadOptions) erro
 	return fmt.Errorf("load dump: %w", err)
 }
 
+// empty makes sure that a database holds nothing. Records without a setting, which no client can mount, are what a load has
+// left that was killed; they go.
 func empty(ctx context.Context, eng meta.Engine) error {
-	return eng.View(ctx, meta.Want{}, func(r meta.Reader) error {
+	volume, left := false, false
+	err := eng.View(ctx, meta.Want{}, func(r meta.Reader) error {
 		setting, err := r.Setting()
 		if err != nil {
 			return err
 		}
-		nodes, _, err := r.ScanNodes("", 1)
-		if err == nil && (setting != nil || len(nodes) > 0) {
-			err = ErrNotEmpty
+		volume, left = setting != nil, false
+		for cursor := ""; !volume && !left; {
+			var nodes []meta.Node
+			if nodes, cursor, err = r.ScanNodes(cursor, pageSize); err != nil {
+				return err
+			}
+			if left = len(nodes) > 0; cursor == "" {
+				break
+			}
 		}
-		return err
+		return nil
 	})
+	switch {
+	case err != nil:
+		return err
+	case volume:
+		return ErrNotEmpty
+	case left:
+		return eng.Erase(ctx)
+	}
+	return nil
 }
 
 // loader is one load.

@@ -233,7 +233,7 @@ func TestSilentServer(t *testing.T) {
 	forServers(t, func(t *testing.T, p *place) {
 		proxy := testenv.StartProxy(t, p.Addr)
 		url := p.url(t, proxy.Addr)
-		e := openRemote(t, url, Options{Timeout: 500 * time.Millisecond, Patience: time.Millisecond, FlushUsage: time.Hour})
+		e := openRemote(t, url, Options{Timeout: 3 * time.Second, Patience: time.Millisecond, FlushUsage: time.Hour})
 		if err := e.Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
