@@ -28,7 +28,7 @@ import (
 
 // How often TestE2ECrash kills, and with which random numbers: "go test ./cmd/jfs -run Crash -crash.rounds 200".
 var (
-	crashRounds = goflag.Int("crash.rounds", 3, "kills for each database")
+	crashRounds = goflag.Int("crash.rounds", 2, "kills for each database")
 	crashSeed   = goflag.Uint64("crash.seed", 0, "random numbers of the kills; 0 means others each time")
 )
 
