@@ -99,9 +99,6 @@ func cut(line string) string {
 // TestE2ECrashCommands kills commands in the middle. The volume must be whole afterwards, and the command must come to its
 // end when it is run again.
 func TestE2ECrashCommands(t *testing.T) {
-	if !*soak { // finds faults now and then that are known and not mended yet
-		return
-	}
 	for _, db := range databases {
 		t.Run(db.name, func(t *testing.T) {
 			w := newWorld(t)
