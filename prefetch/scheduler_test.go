@@ -13,18 +13,18 @@ import (
 
 // gate is a fetch that waits for a word on each block.
 type gate struct {
-	started chan block.Key
+	started chan prefetch.Piece
 	word    chan error
 
 	mu   sync.Mutex
 	now  int
 	peak int
-	done []block.Key
+	done []prefetch.Piece
 }
 
-func newGate() *gate { return &gate{started: make(chan block.Key, 100), word: make(chan error)} }
+func newGate() *gate { return &gate{started: make(chan prefetch.Piece, 100), word: make(chan error)} }
 
-func (g *gate) fetch(ctx context.Context, k block.Key) error {
+func (g *gate) fetch(ctx context.Context, k block.Key, off, n int) error {
 	g.mu.Lock()
 	g.now++
 	g.peak = max(g.peak, g.now)
@@ -32,10 +32,10 @@ func (g *gate) fetch(ctx context.Context, k block.Key) error {
 	defer func() {
 		g.mu.Lock()
 		g.now--
-		g.done = append(g.done, k)
+		g.done = append(g.done, prefetch.Piece{Key: k, Off: off, Len: n})
 		g.mu.Unlock()
 	}()
-	g.started <- k
+	g.started <- prefetch.Piece{Key: k, Off: off, Len: n}
 	select {
 	case err := <-g.word:
 		return err
@@ -44,9 +44,9 @@ func (g *gate) fetch(ctx context.Context, k block.Key) error {
 	}
 }
 
-func keys(from, n uint64) (ks []block.Key) {
+func keys(from, n uint64) (ks []prefetch.Piece) {
 	for i := range n {
-		ks = append(ks, block.Key{Slice: from + i, Size: 1 << 20})
+		ks = append(ks, prefetch.Whole(block.Key{Slice: from + i, Size: 1 << 20}))
 	}
 	return ks
 }
@@ -105,7 +105,7 @@ func TestSchedulerBounds(t *testing.T) {
 func TestSchedulerLargeBlock(t *testing.T) {
 	g := newGate()
 	s := prefetch.New(g.fetch, prefetch.Options{MaxBytes: 1 << 20})
-	s.Submit(block.Key{Slice: 1, Size: 4 << 20}, block.Key{Slice: 2, Size: 1})
+	s.Submit(prefetch.Whole(block.Key{Slice: 1, Size: 4 << 20}), prefetch.Whole(block.Key{Slice: 2, Size: 1}))
 	<-g.started
 	g.word <- nil
 	s.Close()
@@ -120,7 +120,7 @@ func TestSchedulerCancel(t *testing.T) {
 	ks := keys(1, 4)
 	s.Submit(ks...)
 	<-g.started
-	s.Cancel(ks[0], ks[1], ks[1], block.Key{Slice: 99})
+	s.Cancel(ks[0], ks[1], ks[1], prefetch.Whole(block.Key{Slice: 99}))
 	if k := <-g.started; k != ks[2] {
 		t.Errorf("after the cancelled ones comes %v", k)
 	}
