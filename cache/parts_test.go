@@ -64,9 +64,9 @@ func TestRangesAreSmall(t *testing.T) {
 	src := newSource(0)
 	c := tiered(t, src, false, true)
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 500 {
+	for range 300 {
 		before := src.bytes.Load()
-		readRange(t, c, block.Key{Slice: r.Uint64N(50), Size: 4<<20 - 1}, r.IntN(4<<20-4097), 4096)
+		readRange(t, c, block.Key{Slice: r.Uint64N(50), Size: 1<<20 - 1}, r.IntN(1<<20-4097), 4096)
 		if n := src.bytes.Load() - before; n > 2*page {
 			t.Fatalf("%d bytes for 4096", n)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"jfs/block"
 	"jfs/prefetch"
@@ -150,5 +151,55 @@ func TestSchedulerClose(t *testing.T) {
 	}
 	if g.now != 0 {
 		t.Errorf("%d fetches still run", g.now)
+	}
+}
+
+// What is there already is not fetched, and the delay is that of real fetches.
+func TestSchedulerReadyAndDelay(t *testing.T) {
+	g := newGate()
+	var mu sync.Mutex
+	now := time.Unix(1000, 0)
+	there := keys(1, 3)
+	s := prefetch.New(g.fetch, prefetch.Options{
+		Concurrency: 1,
+		Has: func(k block.Key, off, n int) bool {
+			return slices.Contains(there, prefetch.Piece{Key: k, Off: off, Len: n})
+		},
+		Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now },
+	})
+	fetch := func(key uint64, took time.Duration, want time.Duration) {
+		t.Helper()
+		if !s.Submit(keys(key, 1)...) {
+			t.Error("refused")
+		}
+		<-g.started
+		mu.Lock()
+		now = now.Add(took)
+		mu.Unlock()
+		g.word <- nil
+		s.Submit(keys(99, 1)...) // begins when the one before is done
+		<-g.started
+		if got := s.Delay(); got != want {
+			t.Errorf("delay %v, want %v", got, want)
+		}
+		s.Cancel(keys(99, 1)...)
+	}
+	if !s.Submit(keys(1, 3)...) || s.Delay() != 0 {
+		t.Error("what is there was refused, or counts as a fetch")
+	}
+	fetch(10, 80*time.Millisecond, 80*time.Millisecond)
+	fetch(11, 160*time.Millisecond, 90*time.Millisecond)
+	piece := prefetch.Piece{Key: block.Key{Slice: 1, Size: 1 << 20}, Off: 4096, Len: 8192} // a part is not the block
+	s.Submit(piece)
+	if got := <-g.started; got != piece {
+		t.Errorf("fetches %v", got)
+	}
+	g.word <- nil
+	s.Close()
+	if s.Submit(keys(50, 1)...) {
+		t.Error("taken after Close")
+	}
+	if got := s.Stats(); got != (prefetch.Stats{Submitted: 9, Ready: 3, Fetched: 3, Cancelled: 2, Dropped: 1}) {
+		t.Errorf("%+v", got)
 	}
 }
