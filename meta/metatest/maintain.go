@@ -319,3 +319,14 @@ func compactRace(t *testing.T, connect func() meta.Engine) {
 		t.Errorf("%d slices were freed or are in use, %d were written", total, len(cs)*rounds)
 	}
 }
+
+// volumeUnlinkCut: what a file held before it was cut to nothing goes with it.
+func volumeUnlinkCut(t *testing.T, c *client) {
+	f := c.file(meta.RootIno, "f")
+	s := c.wrote(f, 0, 5000)
+	_, err := c.Truncate(c.ctx, meta.Root, f, 0, false)
+	c.noErr("truncate", err)
+	c.noErr("unlink", c.Unlink(c.ctx, meta.Root, meta.RootIno, "f"))
+	c.wantFreed(s)
+	Check(t, c.Volume)
+}

@@ -40,6 +40,7 @@ func RunVolume(t *testing.T, open func(*testing.T) meta.Engine) {
 		"SetGID":          volumeSetGID,
 		"Lookup":          volumeLookup,
 		"Unlink":          volumeUnlink,
+		"UnlinkCut":       volumeUnlinkCut,
 		"UnlinkOpen":      volumeUnlinkOpen,
 		"UnlinkTrash":     volumeUnlinkTrash,
 		"UnlinkOpenRace":  volumeUnlinkOpenRace,
