@@ -35,12 +35,12 @@ type client struct {
 // failure, has to be closed; last built is first closed, so files are flushed while everything below them still works,
 // and the session ends when nothing more is written.
 func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, error) {
-	engine, err := a.openWatchedMeta(ctx, url)
+	c := &client{tally: newTally(), tasks: newTasks()}
+	engine, err := a.openWatchedMeta(ctx, url, c.tally)
 	if err != nil {
 		return nil, err
 	}
 	parts.add("database", plain(engine.Close))
-	c := &client{tally: newTally(), tasks: newTasks()}
 	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
 		return nil, err
 	}
