@@ -13,8 +13,8 @@ const maxAhead = 1 << 14
 
 // ahead finds out what of the blocks that were fetched in advance is read later.
 type ahead struct {
-	some              atomic.Bool // keys is not empty: spares readers the lock while nothing is fetched in advance
-	bytes, used atomic.Int64 
+	some        atomic.Bool // keys is not empty: spares readers the lock while nothing is fetched in advance
+	bytes, used atomic.Int64
 
 	mu   sync.Mutex // guards keys
 	keys map[block.Key]struct{}
