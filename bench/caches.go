@@ -49,8 +49,6 @@ func (r *run) setCaches(ctx context.Context, p Phase, res *Result) error {
 		case MemoryWarm:
 			steps = append(steps, t.Near)
 		}
-	} else if p.Caches == SSDWarm || p.Caches == MemoryWarm {
-		return fmt.Errorf("%w: the state %s: this file system has no caches that can be told what to hold; give %s, %s or %s", ErrConfig, p.Caches, Dropped, Cold, KernelWarm)
 	}
 	if p.Caches == KernelWarm {
 		return r.readAll(ctx, p)
@@ -63,6 +61,16 @@ func (r *run) setCaches(ctx context.Context, p Phase, res *Result) error {
 	if p.Caches != AsItIs {
 		if err := r.dropCaches(r.dir); err != nil {
 			res.CachesKept = err
+		}
+	}
+	return nil
+}
+
+// checkCaches refuses states that this file system cannot be brought into.
+func (r *run) checkCaches(path string) error {
+	for _, p := range phases(r.cfg) {
+		if r.Tiers == nil && (p.Caches == SSDWarm || p.Caches == MemoryWarm) {
+			return fmt.Errorf("bench %s: %w: this file system has no caches that can be brought into the state %s: give %s, %s or %s", path, ErrConfig, p.Caches, Dropped, Cold, KernelWarm)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -96,7 +97,8 @@ func (res *Result) Cost(r PhaseResult, prices Prices) (c Cost, ok bool) {
 	}
 	c.Price = (c.Puts*prices.Put+c.Gets*prices.Get+c.Heads*prices.Head+c.Lists*prices.List+c.Deletes*prices.Delete)/1000 +
 		(c.PutBytes*prices.In+c.GetBytes*prices.Out)/float64(units.GiB)
-	near := grown["blockcache_memory_hit_bytes"] + grown["blockcache_recent_hit_bytes"]
+	// What was read ahead comes from the store, though the reader finds it in memory.
+	near := max(grown["blockcache_memory_hit_bytes"]+grown["blockcache_recent_hit_bytes"]-c.Ahead, 0)
 	disk, far := grown["blockcache_disk_hit_bytes"], grown["blockcache_miss_bytes"]
 	c.Memory, c.Disk = ratio(near, near+disk+far), ratio(disk, near+disk+far)
 	c.ReadAmp, c.WriteAmp = math.NaN(), math.NaN()
@@ -109,9 +111,12 @@ func (res *Result) Cost(r PhaseResult, prices Prices) (c Cost, ok bool) {
 	return c, true
 }
 
-// strict reads YAML and refuses what is not known.
+// strict reads YAML and refuses what is not known. Its errors are one line, which the decoder's own are not.
 func strict(b []byte, to any) error {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
-	return d.Decode(to)
+	if err := d.Decode(to); err != nil {
+		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return nil
 }

@@ -70,24 +70,7 @@ var ErrSpace = errors.New("there is too little space")
 
 // checkSpace refuses a workload for which there is no room, before anything is written.
 func (r *run) checkSpace(path string) error {
-	sets := map[string][2]int64{}
-	for _, p := range phases(r.cfg) {
-		threads := int64(r.cfg.Threads)
-		need := [2]int64{0, int64(p.Files) * threads}
-		if p.Op == Write {
-			need[0] = product(p.volume(), threads)
-		}
-		if p.Shared {
-			threads = 1
-		}
-		need[1] += int64(p.treeSize()) * threads
-		has := sets[p.Set]
-		sets[p.Set] = [2]int64{max(has[0], need[0]), max(has[1], need[1])}
-	}
-	var bytes, inodes int64
-	for _, need := range sets {
-		bytes, inodes = bytes+min(need[0], math.MaxInt64-bytes), inodes+need[1]
-	}
+	bytes, inodes := r.cfg.need()
 	freeBytes, freeInodes, err := r.free(path)
 	switch {
 	case err != nil:
@@ -114,4 +97,36 @@ func freeSpace(dir string) (bytes, inodes int64, err error) {
 		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	return product(int64(min(st.Bavail, math.MaxInt64)), st.Bsize), int64(min(st.Ffree, math.MaxInt64)), nil
+}
+
+// Space returns how many bytes the workload keeps at a time.
+func (c Config) Space() (int64, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return 0, err
+	}
+	bytes, _ := c.need()
+	return bytes, nil
+}
+
+// need returns the bytes and the inodes that the workload takes. c has its defaults.
+func (c Config) need() (bytes, inodes int64) {
+	sets := map[string][2]int64{}
+	for _, p := range phases(c) {
+		threads := int64(c.Threads)
+		need := [2]int64{0, int64(p.Files) * threads}
+		if p.Op == Write {
+			need[0] = product(p.volume(), threads)
+		}
+		if p.Shared {
+			threads = 1
+		}
+		need[1] += int64(p.treeSize()) * threads
+		has := sets[p.Set]
+		sets[p.Set] = [2]int64{max(has[0], need[0]), max(has[1], need[1])}
+	}
+	for _, need := range sets {
+		bytes, inodes = bytes+min(need[0], math.MaxInt64-bytes), inodes+need[1]
+	}
+	return bytes, inodes
 }

@@ -62,6 +62,9 @@ func (r *Runner) Run(ctx context.Context, path string) (*Result, error) {
 	if err := isDir(path); err != nil {
 		return nil, err
 	}
+	if err := run.checkCaches(path); err != nil {
+		return nil, err
+	}
 	if err := run.checkSpace(path); err != nil {
 		return nil, err
 	}
@@ -158,21 +161,24 @@ func (r *run) remove(ctx context.Context, dir string) error {
 // all carries out the rounds, up to the first failure.
 func (r *run) all(ctx context.Context) (*Result, error) {
 	res := &Result{Format: Format, Config: r.cfg, Environment: Look(r.dir)}
-	if r.cfg.WarmUp {
-		small := *r
-		small.cfg = r.cfg.small()
-		if err := small.phases(ctx, &Result{}); err != nil {
-			return res, err
-		}
-		if err := r.clear(ctx); err != nil {
-			return res, err
-		}
-	}
 	var err error
 	if res.Before, err = r.counters(r.dir); err != nil {
 		return res, fmt.Errorf("bench: %w", err)
 	}
 	r.held = res.Before != nil
+	if r.cfg.WarmUp {
+		small := *r
+		small.cfg = r.cfg.small()
+		if err := small.phases(ctx, &Result{}); err != nil {
+			return res, fmt.Errorf("warm-up: %w", err)
+		}
+		if err := r.clear(ctx); err != nil {
+			return res, err
+		}
+		if res.Before, err = r.counters(r.dir); err != nil {
+			return res, fmt.Errorf("bench: %w", err)
+		}
+	}
 	begin := r.now()
 	for r.round = 1; r.round <= r.cfg.Rounds; r.round++ {
 		if r.round > 1 {
@@ -214,7 +220,45 @@ func (r *run) clear(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bench: make room for the next round: %w", err)
 	}
-	return ctx.Err()
+	return r.settle(ctx)
+}
+
+// What settle looks at, how often, and for how long at most.
+const (
+	deletes     = "object_request_durations_histogram_seconds_DELETE_total"
+	settleLook  = 100 * time.Millisecond
+	settleLimit = 5 * time.Second
+)
+
+// settle waits until the mount has deleted the objects of what was removed, which it does in the background and which
+// the next phase would be charged with. A mount that deletes for long is not waited for.
+func (r *run) settle(ctx context.Context) error {
+	c, err := r.phaseCounters()
+	if c == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	tick := time.NewTicker(settleLook)
+	defer tick.Stop()
+	for same := 0; same < 3; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil
+			}
+			return ctx.Err()
+		}
+		was := c[deletes]
+		if c, err = r.phaseCounters(); err != nil {
+			return err
+		}
+		if same++; c[deletes] != was {
+			same = 0
+		}
+	}
+	return nil
 }
 
 // phases carries out one round and adds it to the result.

@@ -104,7 +104,7 @@ func (r *Result) costSections(b *strings.Builder, prices Prices, colour bool) {
 		}
 		store := "-"
 		if !math.IsNaN(c.Memory) {
-			store = fmt.Sprintf("%.1f%%", 100*(1-c.Memory-c.Disk))
+			store = fmt.Sprintf("%.1f%%", 100*max(1-c.Memory-c.Disk, 0))
 		}
 		near = append(near, line{cells: []string{
 			p.Phase.Name, percent(c.Memory), percent(c.Disk), store, number(amp, "%.2f"),

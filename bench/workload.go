@@ -38,8 +38,7 @@ func ReadWorkload(name string) ([]Phase, error) {
 	}
 	var list []Phase
 	if err := strict(b, &list); err != nil {
-		// The decoder's own text goes over several lines.
-		return nil, fmt.Errorf("%w: workload %s: %s", ErrConfig, name, strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("%w: workload %s: %w", ErrConfig, name, err)
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("%w: workload %s has no phases", ErrConfig, name)
