@@ -130,3 +130,9 @@ func (c Config) need() (bytes, inodes int64) {
 	}
 	return bytes, inodes
 }
+
+// Free returns the bytes that are free in the file system of a directory.
+func Free(dir string) (int64, error) {
+	bytes, _, err := freeSpace(dir)
+	return bytes, err
+}

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) addBench(root *cobra.Command) error {
-	return addCommand(a, root, command[benchOptions]{
+	err := addCommand(a, root, command[benchOptions]{
 		use:   "bench PATH",
 		short: "measure a file system with big and small files",
 		args:  1,
@@ -27,6 +27,15 @@ func (a *app) addBench(root *cobra.Command) error {
 			return a.bench(ctx, opt, args[0])
 		},
 	})
+	if err != nil {
+		return err
+	}
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "bench" {
+			return a.addBenchCompare(cmd)
+		}
+	}
+	return nil
 }
 
 func (a *app) bench(ctx context.Context, opt *benchOptions, path string) (err error) {

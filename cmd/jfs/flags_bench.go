@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,6 +73,67 @@ func outputFlags[T any](in func(*T) *outputOptions) table[T] {
 		{name: "name", to: text(func(o *outputOptions) *string { return &o.name }), help: "what to call these figures in reports and comparisons"},
 	}
 }
+
+type compareOptions struct {
+	workOptions
+	outputOptions
+	configs    []string
+	file       string
+	scratch    string
+	regression float64 // share, from 0 to 1; less than 0: not asked for
+}
+
+func compareFlags() table[compareOptions] {
+	t := table[compareOptions]{
+		{name: "config", short: "c", to: func(o *compareOptions) pflag.Value { return wordsValue{&o.configs} }, help: "configuration as NAME=FLAGS, such as 'fast=--writeback --buffer-size 1G'; the first one is the base. Flags of format make a volume of its own"},
+		{name: "configs", to: toText(func(o *compareOptions) *string { return &o.file }), help: "YAML file with configurations: a list of name, flags and, if wanted, meta (the META-URL)"},
+		{name: "scratch", to: toText(func(o *compareOptions) *string { return &o.scratch }), help: "directory for caches, and for the volumes that are made where no META-URL is given; default: that of temporary files"},
+		{name: "max-regression", to: func(o *compareOptions) pflag.Value { return &percentValue{to: &o.regression} }, help: "end with exit code 2 if anything is significantly slower than the base by more than this, such as 5%"},
+	}
+	t = append(t, workFlags(func(o *compareOptions) *workOptions { return &o.workOptions }, "0")...)
+	for i := range t {
+		if t[i].name == "rounds" {
+			t[i].help = "how often each configuration is measured; 0 for as often as a verdict needs"
+		}
+	}
+	for _, f := range outputFlags(func(o *compareOptions) *outputOptions { return &o.outputOptions }) {
+		if f.name != "name" {
+			t = append(t, f)
+		}
+	}
+	return t
+}
+
+// wordsValue is a flag that may be given several times, and whose values may hold commas.
+type wordsValue struct{ to *[]string }
+
+func (v wordsValue) Set(s string) error { *v.to = append(*v.to, s); return nil }
+func (v wordsValue) String() string     { return strings.Join(*v.to, "; ") }
+func (v wordsValue) Type() string       { return "string" }
+
+// percentValue is a share as a percentage, with or without the sign.
+type percentValue struct {
+	to  *float64
+	set bool
+}
+
+func (v *percentValue) Set(s string) error {
+	n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(s), "%"), 64)
+	if err != nil || !(n >= 0 && n < 100) {
+		return fmt.Errorf("%q is not a percentage from 0 to 100, such as 5%%", s)
+	}
+	*v.to, v.set = n/100, true
+	return nil
+}
+
+func (v *percentValue) String() string {
+	if !v.set {
+		return ""
+	}
+	return fmt.Sprintf("%g%%", 100**v.to)
+}
+
+func (v *percentValue) Type() string { return "percent" }
 
 // config gives the workload that the flags describe.
 func (o *workOptions) config() (c bench.Config, err error) {
