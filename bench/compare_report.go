@@ -80,7 +80,7 @@ func (c *Comparison) costs(b *strings.Builder, prices Prices, colour bool) {
 				lines = append(lines, line{cells: []string{
 					p.Phase.Name, r.Name, number(k.PerItem, "%.2f"), fmt.Sprintf("%.3f", k.Puts/n), fmt.Sprintf("%.3f", k.Gets/n),
 					number((k.PutBytes+k.GetBytes)/float64(units.MiB)/n, "%.3f"), number(1000*k.CPU/n, "%.3f"), number(k.Resident/float64(units.MiB), "%.0f"),
-					Span(q.quantile(0.5)), Span(q.quantile(0.99)),
+					Span(q.Quantile(0.5)), Span(q.Quantile(0.99)),
 				}})
 			}
 		}
@@ -128,3 +128,6 @@ func (c *Comparison) CSV(w io.Writer) error {
 	out.Flush()
 	return out.Error()
 }
+
+// Rate writes a value of the verdict with its unit.
+func (v Verdict) Rate(value float64) string { return v.phase.Rate(value) }

@@ -179,7 +179,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 	for i, p := range got.Phases {
 		was := res.Phases[i]
-		if !reflect.DeepEqual(p.Rounds, was.Rounds) || p.quantile(0.99) != was.quantile(0.99) {
+		if !reflect.DeepEqual(p.Rounds, was.Rounds) || p.Quantile(0.99) != was.Quantile(0.99) {
 			t.Errorf("phase %d: %+v, was %+v", i, p, was)
 		}
 	}

@@ -96,7 +96,7 @@ func (r *Result) CSV(w io.Writer, prices Prices) error {
 				number(stats.Millis(one.Elapsed)), number(stats.Millis(one.Drain)), number(this.PerSecond()), stored, p.unit(), p.Call(),
 			}
 			for _, q := range quantiles {
-				line = append(line, number(stats.Millis(p.quantile(q))))
+				line = append(line, number(stats.Millis(p.Quantile(q))))
 			}
 			var of []float64
 			if c, ok := r.Cost(this, prices); ok {
@@ -120,8 +120,8 @@ func (r *Result) CSV(w io.Writer, prices Prices) error {
 // quantiles are those that are shown; 1 is the longest.
 var quantiles = []float64{0.5, 0.9, 0.99, 0.999, 1}
 
-// quantile gives one of the times that describe the phase best.
-func (r PhaseResult) quantile(q float64) time.Duration {
+// Quantile gives one of the times that describe the phase best.
+func (r PhaseResult) Quantile(q float64) time.Duration {
 	h := r.Latency[r.Call()]
 	if h == nil {
 		return 0

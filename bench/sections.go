@@ -45,7 +45,7 @@ func (r PhaseResult) spread() []string {
 		cells[1] = "failed"
 	}
 	for _, q := range quantiles {
-		cells = append(cells, Span(r.quantile(q)))
+		cells = append(cells, Span(r.Quantile(q)))
 	}
 	return cells
 }

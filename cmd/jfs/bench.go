@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"jfs/bench"
+	"jfs/bench/html"
 	"jfs/fs/control"
 	"jfs/internal/units"
 	"jfs/maintain"
@@ -141,6 +142,7 @@ type benchOutput struct {
 	prices          bench.Prices
 	json, csv, html *os.File // nil: not wanted
 	files           []benchFile
+	beside          []*bench.Result // shown in the report too
 }
 
 type benchFile struct {
@@ -154,6 +156,13 @@ func (o *outputOptions) open() (_ *benchOutput, err error) {
 		if out.prices, err = bench.ReadPrices(o.prices); err != nil {
 			return nil, err
 		}
+	}
+	for _, name := range o.beside {
+		r, err := bench.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		out.beside = append(out.beside, r)
 	}
 	for _, one := range []struct {
 		name string
@@ -220,6 +229,9 @@ func (o *benchOutput) write(r *bench.Result) error {
 		if err := r.CSV(o.csv, o.prices); err != nil {
 			return err
 		}
+	}
+	if o.html != nil {
+		return html.Write(o.html, append([]*bench.Result{r}, o.beside...), nil, o.prices)
 	}
 	return nil
 }

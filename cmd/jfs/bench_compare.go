@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"jfs/bench"
+	"jfs/bench/html"
 )
 
 // exitSlower is the exit code of a comparison that has found something slower than --max-regression allows.
@@ -137,7 +138,12 @@ func (o *benchOutput) writeComparison(c *bench.Comparison) error {
 		}
 	}
 	if o.csv != nil {
-		return c.CSV(o.csv)
+		if err := c.CSV(o.csv); err != nil {
+			return err
+		}
+	}
+	if o.html != nil {
+		return html.Write(o.html, o.beside, c, o.prices)
 	}
 	return nil
 }

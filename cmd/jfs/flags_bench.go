@@ -30,6 +30,7 @@ type workOptions struct {
 type outputOptions struct {
 	json, csv, html string
 	prices          string
+	beside          []string
 	name            string
 }
 
@@ -69,6 +70,7 @@ func outputFlags[T any](in func(*T) *outputOptions) table[T] {
 		{name: "json", to: text(func(o *outputOptions) *string { return &o.json }), help: "write all figures, the raw histograms and the environment to this file"},
 		{name: "csv", to: text(func(o *outputOptions) *string { return &o.csv }), help: "write a line for each phase and round to this file"},
 		{name: "html", to: text(func(o *outputOptions) *string { return &o.html }), help: "write a report with charts to this file"},
+		{name: "beside", to: func(t *T) pflag.Value { return wordsValue{&in(t).beside} }, help: "result in a file, of the store, the metadata or another disk, that the report shows beside these; may be given several times"},
 		{name: "prices", to: text(func(o *outputOptions) *string { return &o.prices }), help: "YAML file with the prices of requests to the store, such as \"put: 0.005\" (for 1000); instead of those of S3 Standard"},
 		{name: "name", to: text(func(o *outputOptions) *string { return &o.name }), help: "what to call these figures in reports and comparisons"},
 	}
