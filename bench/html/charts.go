@@ -21,7 +21,7 @@ type of struct {
 const (
 	chartWidth = 640.0
 	nameWidth  = 130.0
-	valueWidth = 120.0
+	valueWidth = 165.0
 	rowHeight  = 26.0
 )
 
@@ -59,7 +59,12 @@ func rates(list []of) template.HTML {
 	span := chartWidth - nameWidth - valueWidth
 	x := func(v float64) float64 { return nameWidth + math.Min(math.Max(v, 0)/top, 1)*span }
 	bottom := float64(len(rows)) * rowHeight
-	for _, v := range ticks(top) {
+	unit := 1.0
+	if list[0].Phase.Measure == bench.Throughput {
+		unit = 1 << 20 // round numbers of MiB
+	}
+	for _, v := range ticks(top / unit) {
+		v *= unit
 		d.line(x(v), 0, x(v), bottom, "grid")
 		d.text(x(v), bottom+14, "small", "middle", axis(list[0].Phase, v))
 	}
@@ -225,7 +230,7 @@ func forest(c *bench.Comparison) template.HTML {
 	}
 	bottom := float64(len(c.Verdicts)) * rowHeight
 	for _, r := range []float64{0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10} {
-		if r < 1/reach || r > reach {
+		if r < 1/reach || r > reach || reach > 3 && (r == 0.8 || r == 1.25) {
 			continue
 		}
 		class := "grid"

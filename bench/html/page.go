@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"jfs/bench"
@@ -211,8 +213,8 @@ func look(r *bench.Result, open bool) environment {
 	add("jfs", e.Program)
 	add("built with", e.Go)
 	add("read_ahead_kb", e.ReadAhead)
-	for k, v := range e.FuseLimits {
-		add("fs.fuse."+k, v)
+	for _, k := range slices.Sorted(maps.Keys(e.FuseLimits)) {
+		add("fs.fuse."+k, e.FuseLimits[k])
 	}
 	var b bytes.Buffer
 	if len(e.Mount) > 0 && json.Indent(&b, e.Mount, "", "  ") == nil {
