@@ -43,6 +43,10 @@ func (r *Result) Report(w io.Writer, colour bool) error {
 }
 
 func (r *Result) writeHeader(b *strings.Builder) {
+	if r.Header != "" {
+		fmt.Fprintf(b, "%s\nTime used: %.1f s\n", r.Header, r.Elapsed.Seconds())
+		return
+	}
 	c := r.Config
 	parts := []string{"BlockSize: " + units.FormatShort(uint64(c.BlockSize))}
 	if c.Phases == nil && !c.SkipBig {
@@ -88,7 +92,7 @@ func (r PhaseResult) row() row {
 		return row{
 			item:  r.Phase.Name,
 			value: fmt.Sprintf("%.2f MiB/s", r.PerSecond()/float64(units.MiB)),
-			cost:  fmt.Sprintf("%.2f s/file", r.PerFile().Seconds()),
+			cost:  fmt.Sprintf("%.2f s/%s", r.PerFile().Seconds(), r.Phase.unit()),
 		}
 	default:
 		return row{

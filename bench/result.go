@@ -14,6 +14,7 @@ type Result struct {
 	Name        string        `json:"name,omitempty"`  // what the user calls it
 	Flags       []string      `json:"flags,omitempty"` // of the mount, if the benchmark has mounted it
 	Path        string        `json:"path"`
+	Header      string        `json:"header,omitempty"` // first line of the table, where it is not about files
 	Started     time.Time     `json:"started"`
 	Environment Environment   `json:"environment"`
 	Config      Config        `json:"config"` // with its defaults filled in
