@@ -98,3 +98,10 @@ func (f *flights) leave(fl *flight) {
 		fl.waiters--
 	}
 }
+
+// has says whether a load of the whole block is under way.
+func (f *flights) has(key block.Key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.m[wholeOf(key)] != nil
+}

@@ -12,6 +12,7 @@ import (
 // asked from the source in pages, one request for those that lie side by side, and kept. The whole block is loaded
 // where a part would cost nearly as much. Without tiers exactly what is asked for is read.
 func (t *Tiered) ReadRange(ctx context.Context, key block.Key, dst []byte, off int) error {
+	t.ahead.read(key)
 	if hit, err := t.cached(key, dst, off); hit || err != nil {
 		return err
 	}
