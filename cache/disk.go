@@ -55,6 +55,9 @@ type Disk struct {
 	pressure pressure
 
 	partOpen sync.Mutex // held while a file with parts is opened, of which there must be one handle
+	// partEntry is held while what such a file takes is measured and entered into the index, and while one is removed:
+	// else one of two writers could enter what the file took before the other's write. Taken after partOpen, before mu.
+	partEntry sync.Mutex
 }
 
 // pending is a block or a part of one on its way to the disk; reads find it here.
@@ -404,6 +407,16 @@ func (d *Disk) unreadable(key fileKey, e *entry, err error) {
 
 // unlink removes a block's file. The index no longer has it.
 func (d *Disk) unlink(key fileKey) {
+	if key.part {
+		d.partEntry.Lock()
+		defer d.partEntry.Unlock()
+		d.mu.Lock()
+		back := d.index.m[key] != nil
+		d.mu.Unlock()
+		if back {
+			return // it has grown since, and is counted again
+		}
+	}
 	d.handles.drop(key)
 	if err := syscall.Unlink(d.layout.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.trouble(&fs.PathError{Op: "unlink", Path: d.layout.path(key), Err: err})

@@ -78,18 +78,20 @@ func (d *Disk) storePart(p *pending, sums []byte, need int64) error {
 	whole, space, gone := false, int64(0), false
 	if err == nil {
 		defer d.handles.release(h)
-		if whole, err = h.add(p.buf.B, sums, p.off); err == nil {
-			space, gone, err = h.taken()
-		}
+		whole, err = h.add(p.buf.B, sums, p.off)
 	}
 	key := p.key
+	d.partEntry.Lock()
+	if err == nil {
+		space, gone, err = h.taken()
+	}
 	if whole && err == nil && !gone {
 		key.part = false
-		if err = os.Rename(d.layout.path(p.key), d.layout.path(key)); errors.Is(err, fs.ErrNotExist) {
-			gone, err = true, nil // removed meanwhile
+		err = os.Rename(d.layout.path(p.key), d.layout.path(key))
+		if errors.Is(err, fs.ErrNotExist) { // another writer was faster, or another process has removed it
+			gone, err = true, nil
 		}
 	}
-
 	d.mu.Lock()
 	d.reserved -= need
 	d.writing--
@@ -101,6 +103,7 @@ func (d *Disk) storePart(p *pending, sums []byte, need int64) error {
 		d.index.put(&entry{key: key, space: space, used: d.o.Now().UnixNano(), scan: d.scans})
 	}
 	d.mu.Unlock()
+	d.partEntry.Unlock()
 	if !key.part {
 		d.handles.drop(p.key)
 	}

@@ -311,3 +311,29 @@ func TestPartReadDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// Writers of one file at a time: what it takes is counted as of the last of them, and the last page makes it the block.
+func TestDiskPartsWrittenAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	d := openDisk(t, dir, cache.DiskOptions{Workers: 8})
+	for round := range uint64(20) {
+		key := block.Key{Slice: round, Size: 8*page + 3}
+		for p := range 7 {
+			cachetest.PutPart(t, d, key, p*page, page)
+		}
+		if round%2 == 0 {
+			cachetest.PutPart(t, d, key, 7*page, page+3)
+		}
+	}
+	d.Flush()
+	if s, n := d.Stats(), space(t, dir); s.Bytes != n || s.Blocks != 20 {
+		t.Errorf("%d bytes are used, counted %+v", n, s)
+	}
+	for round := range uint64(20) {
+		key := block.Key{Slice: round, Size: 8*page + 3}
+		cachetest.Check(t, d, key, 0, 7*page)
+		if d.Has(key) != (round%2 == 0) {
+			t.Errorf("block %d is there: %v", round, d.Has(key))
+		}
+	}
+}
