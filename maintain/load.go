@@ -29,7 +29,7 @@ func Load(ctx context.Context, eng meta.Engine, r io.Reader, o LoadOptions) erro
 	if err := eng.Init(ctx); err != nil {
 		return fmt.Errorf("prepare database: %w", err)
 	}
-	if err := empty(ctx, eng); err != nil {
+	if err := makeRoom(ctx, eng); err != nil {
 		return err
 	}
 	l := newLoader(ctx, eng, r, o)
@@ -46,9 +46,9 @@ func Load(ctx context.Context, eng meta.Engine, r io.Reader, o LoadOptions) erro
 	return fmt.Errorf("load dump: %w", err)
 }
 
-// empty makes sure that a database holds nothing. Records without a setting, which no client can mount, are what a load has
-// left that was killed; they go.
-func empty(ctx context.Context, eng meta.Engine) error {
+// makeRoom makes sure that a database holds nothing but a root. Inodes without a setting, which no client can mount, are what
+// a load has left that was killed; everything goes. The root comes before any other record, so that there is one then.
+func makeRoom(ctx context.Context, eng meta.Engine) error {
 	volume, left := false, false
 	err := eng.View(ctx, meta.Want{}, func(r meta.Reader) error {
 		setting, err := r.Setting()
@@ -73,9 +73,17 @@ func empty(ctx context.Context, eng meta.Engine) error {
 	case volume:
 		return ErrNotEmpty
 	case left:
-		return eng.Erase(ctx)
+		if err := eng.Erase(ctx); err != nil {
+			return err
+		}
+		if err := eng.Init(ctx); err != nil { // the counters are gone as well
+			return fmt.Errorf("prepare database: %w", err)
+		}
 	}
-	return nil
+	return eng.Update(ctx, meta.Want{}, func(tx meta.Tx) error {
+		tx.SetAttr(meta.RootIno, &meta.Attr{Type: meta.TypeDirectory, Mode: 0o777, Nlink: 2, Parent: meta.RootIno})
+		return nil
+	})
 }
 
 // loader is one load.
