@@ -92,3 +92,10 @@ func (f *flights) leave(fl *flight) {
 		fl.waiters--
 	}
 }
+
+// has says whether a load of the block is under way.
+func (f *flights) has(key block.Key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.m[key] != nil
+}

@@ -31,6 +31,8 @@ type TieredStats struct {
 	LoadErrors            int64
 	Ranges, RangeBytes    int64 // parts of blocks asked from the source
 	Prefetched, Populated int64 // blocks that Fetch loaded, blocks that Put gave to the tiers
+	// Bytes of the blocks that Fetch loaded, or is loading; and of those of them that somebody has wanted since then.
+	PrefetchBytes, PrefetchUsed int64
 }
 
 var _ block.Source = (*Tiered)(nil)
@@ -47,6 +49,7 @@ type Tiered struct {
 	recent *recent
 	pool   *bytepool.Pool // an allocator only, see above
 	flying flights
+	ahead  ahead
 
 	loads, loadBytes, loadErrors, ranges, rangeBytes, prefetched, populated atomic.Int64
 }
@@ -73,6 +76,7 @@ func NewTiered(source block.Source, o TieredOptions) *Tiered {
 
 // ReadAt implements block.Source. A block that is nowhere in the cache is loaded whole, and given to it.
 func (t *Tiered) ReadAt(ctx context.Context, key block.Key, dst []byte, off int) error {
+	t.ahead.read(key)
 	if hit, err := t.cached(key, dst, off); hit || err != nil {
 		return err
 	}
@@ -88,6 +92,7 @@ func (t *Tiered) ReadAt(ctx context.Context, key block.Key, dst []byte, off int)
 // ReadRange is ReadAt for a reader that is not expected to want the rest of the block: what the cache does
 // not have is asked from the source as a range, and not kept.
 func (t *Tiered) ReadRange(ctx context.Context, key block.Key, dst []byte, off int) error {
+	t.ahead.read(key)
 	if hit, err := t.cached(key, dst, off); hit || err != nil {
 		return err
 	}
@@ -98,6 +103,7 @@ func (t *Tiered) ReadRange(ctx context.Context, key block.Key, dst []byte, off i
 
 // Load implements block.Source. The buffer is shared with other readers and must not be written to.
 func (t *Tiered) Load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
+	t.ahead.read(key)
 	if buf := t.whole(key); buf != nil {
 		return buf, nil
 	}
@@ -109,8 +115,15 @@ func (t *Tiered) Fetch(ctx context.Context, key block.Key) error {
 	if t.Has(key) {
 		return nil
 	}
+	own := !t.flying.has(key) // else a reader is waiting for it, who is not helped
+	if own {
+		t.ahead.begin(key)
+	}
 	buf, err := t.load(ctx, key)
 	if err != nil {
+		if own {
+			t.ahead.failed(key)
+		}
 		return err
 	}
 	buf.Release()
@@ -171,13 +184,31 @@ func (t *Tiered) Put(key block.Key, buf *bytepool.Buf) {
 	t.populated.Add(1)
 }
 
-// Remove forgets blocks.
-func (t *Tiered) Remove(keys ...block.Key) {
+// Near brings a block into memory, whatever tier has it. Without a tier in memory only the blocks loaded last stay.
+func (t *Tiered) Near(ctx context.Context, key block.Key) error {
+	buf, err := t.Load(ctx, key)
+	if err != nil {
+		return err
+	}
+	buf.Release()
+	return nil
+}
+
+// RemoveNear forgets blocks in memory; the disk keeps them.
+func (t *Tiered) RemoveNear(keys ...block.Key) {
 	for _, key := range keys {
 		t.recent.remove(key)
 		if t.memory != nil {
 			t.memory.Remove(key)
 		}
+	}
+}
+
+// Remove forgets blocks.
+func (t *Tiered) Remove(keys ...block.Key) {
+	t.RemoveNear(keys...)
+	for _, key := range keys {
+		t.ahead.forget(key)
 		if t.disk != nil {
 			t.disk.Remove(key)
 		}
@@ -189,7 +220,8 @@ func (t *Tiered) Stats() TieredStats {
 	s := TieredStats{Recent: t.recent.stats(),
 		Loads: t.loads.Load(), LoadBytes: t.loadBytes.Load(), LoadErrors: t.loadErrors.Load(),
 		Ranges: t.ranges.Load(), RangeBytes: t.rangeBytes.Load(),
-		Prefetched: t.prefetched.Load(), Populated: t.populated.Load()}
+		Prefetched: t.prefetched.Load(), Populated: t.populated.Load(),
+		PrefetchBytes: t.ahead.bytes.Load(), PrefetchUsed: t.ahead.used.Load()}
 	if t.memory != nil {
 		s.Memory = t.memory.Stats()
 	}

@@ -29,11 +29,14 @@ func Load(ctx context.Context, eng meta.Engine, r io.Reader, o LoadOptions) erro
 	if err := eng.Init(ctx); err != nil {
 		return fmt.Errorf("prepare database: %w", err)
 	}
-	if err := makeRoom(ctx, eng); err != nil {
+	if err := empty(ctx, eng); err != nil {
 		return err
 	}
 	l := newLoader(ctx, eng, r, o)
-	err := l.run()
+	err := l.begin()
+	if err == nil {
+		err = l.run()
+	}
 	if err == nil {
 		return nil
 	}
@@ -46,9 +49,9 @@ func Load(ctx context.Context, eng meta.Engine, r io.Reader, o LoadOptions) erro
 	return fmt.Errorf("load dump: %w", err)
 }
 
-// makeRoom makes sure that a database holds nothing but a root. Inodes without a setting, which no client can mount, are what
-// a load has left that was killed; everything goes. The root comes before any other record, so that there is one then.
-func makeRoom(ctx context.Context, eng meta.Engine) error {
+// empty makes sure that a database holds nothing. Records without a setting, which no client can mount, are what a load has
+// left that was killed; they go.
+func empty(ctx context.Context, eng meta.Engine) error {
 	volume, left := false, false
 	err := eng.View(ctx, meta.Want{}, func(r meta.Reader) error {
 		setting, err := r.Setting()
@@ -72,16 +75,24 @@ func makeRoom(ctx context.Context, eng meta.Engine) error {
 		return err
 	case volume:
 		return ErrNotEmpty
-	case left:
-		if err := eng.Erase(ctx); err != nil {
-			return err
-		}
-		if err := eng.Init(ctx); err != nil { // the counters are gone as well
-			return fmt.Errorf("prepare database: %w", err)
-		}
+	case !left:
+		return nil
 	}
-	return eng.Update(ctx, meta.Want{}, func(tx meta.Tx) error {
-		tx.SetAttr(meta.RootIno, &meta.Attr{Type: meta.TypeDirectory, Mode: 0o777, Nlink: 2, Parent: meta.RootIno})
+	if err := eng.Erase(ctx); err != nil {
+		return err
+	}
+	// On some databases what Init makes is among what Erase removes.
+	if err := eng.Init(ctx); err != nil {
+		return fmt.Errorf("prepare database again: %w", err)
+	}
+	return nil
+}
+
+// begin writes the root before anything else, so that the next load sees that this one was here. Batches keep no order, and
+// the first ones may hold no inode at all.
+func (l *loader) begin() error {
+	return l.eng.Update(l.ctx, meta.Want{}, func(tx meta.Tx) error {
+		tx.SetAttr(meta.RootIno, &meta.Attr{Type: meta.TypeDirectory, Nlink: 2, Length: 4096, Parent: meta.RootIno})
 		return nil
 	})
 }

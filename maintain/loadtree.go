@@ -267,7 +267,7 @@ func (l *loader) finishInode(b *branch, top bool) error {
 		l.finishDir(b)
 	}
 	l.out.put(func(tx meta.Tx) error {
-		if top { // the root is there already
+		if ino == meta.RootIno { // begin has made it
 			if _, _, err := tx.Attr(ino); err != nil {
 				return err
 			}

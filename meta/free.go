@@ -124,7 +124,9 @@ func (v *Volume) dropChunks(ctx context.Context, files []DelFile) (dead []SliceR
 	err = v.view(ctx, what, Want{}, func(r Reader) error {
 		chunks = chunks[:0]
 		for _, f := range files {
-			indexes, err := r.Chunks(f.Ino, f.Length)
+			// One that was cut to nothing before its removal still has the list of its first chunk, which an engine that
+			// cannot list keys looks for only if the length tells it to.
+			indexes, err := r.Chunks(f.Ino, max(f.Length, 1))
 			if err != nil {
 				return err
 			}

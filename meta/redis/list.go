@@ -155,8 +155,7 @@ func (t *tx) scanStep(key string, cursor uint64, count int) (rueidis.ScanEntry, 
 // Chunks asks for every chunk that the length allows. For a file so sparse that this would be more work than
 // looking at all keys of the database, it looks at all keys.
 func (t *tx) Chunks(ino meta.Ino, length uint64) ([]uint32, error) {
-	// A file that was cut to nothing still has the list of its first chunk.
-	n := min(max(1, (length+meta.ChunkSize-1)>>meta.ChunkBits), meta.MaxFileSize>>meta.ChunkBits)
+	n := min((length+meta.ChunkSize-1)>>meta.ChunkBits, meta.MaxFileSize>>meta.ChunkBits)
 	if n > probeLimit {
 		r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed { return b.Dbsize().Build() })
 		if err != nil {

@@ -178,7 +178,7 @@ func TestSlices(t *testing.T) {
 		length uint64
 		want   []uint32
 	}{
-		{0, []uint32{0}},
+		{0, nil},
 		{1, []uint32{0}},
 		{2 << meta.ChunkBits, []uint32{0}},
 		{2<<meta.ChunkBits + 1, []uint32{0, 2}},
