@@ -40,15 +40,11 @@ func StartRedis(tb testing.TB, args ...string) *Server {
 
 // redisReady asks for a PING. An error that is a complaint about a missing password is an answer too.
 func redisReady(ctx context.Context, addr string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := dial(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
 	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
 		return err
 	}

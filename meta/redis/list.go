@@ -420,23 +420,37 @@ func (t *tx) Sessions() ([]meta.SessionRecord, error) {
 
 func (t *tx) Sustained(sid uint64) ([]meta.Ino, error) {
 	key := t.e.keys.sustained(sid)
+	members, err := t.members(key)
+	if err != nil {
+		return nil, err
+	}
+	return inodesOf(key, members)
+}
+
+// members reads a set.
+func (t *tx) members(key string) ([]string, error) {
 	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
 		return b.Smembers().Key(key).Build()
 	})
+	var members []string
+	if err == nil {
+		members, err = r.AsStrSlice()
+	}
 	if err != nil {
 		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
 	}
-	members, err := r.AsStrSlice()
-	if err != nil {
-		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
-	}
+	return members, nil
+}
+
+// inodesOf gives the numbers of inodes that a key holds in decimal.
+func inodesOf(key string, members []string) ([]meta.Ino, error) {
 	inodes := make([]meta.Ino, 0, len(members))
 	for _, m := range members {
-		i, err := strconv.ParseUint(m, 10, 64)
+		ino, err := strconv.ParseUint(m, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w: inode %q", key, meta.ErrCorrupt, m)
 		}
-		inodes = append(inodes, meta.Ino(i))
+		inodes = append(inodes, meta.Ino(ino))
 	}
 	return inodes, nil
 }
