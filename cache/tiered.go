@@ -21,6 +21,11 @@ type TieredOptions struct {
 	// RecentBytes bounds the holding place of the blocks loaded last, in bytes; 0 means
 	// DefaultRecentBytes. Without tiers it should hold what is read ahead. One block is always held.
 	RecentBytes int64
+	// WholeBlocks says that the source has to load a block to give a part of it, as one that decompresses or decrypts.
+	// Then ReadRange is ReadAt.
+	WholeBlocks bool
+	// KeepBelow is the length from which on blocks are not kept whole in the tiers, only parts of them; 0: all are kept.
+	KeepBelow int
 }
 
 // TieredStats is a snapshot of a Tiered. Recent is the holding place of the blocks loaded last; a miss of
@@ -35,7 +40,7 @@ type TieredStats struct {
 	PrefetchBytes, PrefetchUsed int64
 }
 
-var _ block.Source = (*Tiered)(nil)
+var _ block.RangeSource = (*Tiered)(nil)
 
 // Tiered is a source of blocks with a cache in front of it: memory, then disk, then the source.
 //
@@ -50,6 +55,9 @@ type Tiered struct {
 	pool   *bytepool.Pool // an allocator only, see above
 	flying flights
 	ahead  ahead
+
+	wholeBlocks bool
+	keepBelow   int
 
 	loads, loadBytes, loadErrors, ranges, rangeBytes, prefetched, populated atomic.Int64
 }
@@ -71,7 +79,8 @@ func NewTiered(source block.Source, o TieredOptions) *Tiered {
 		o.Memory = nil // holds nothing, so nothing need be copied for it
 	}
 	return &Tiered{source: source, memory: o.Memory, disk: o.Disk,
-		recent: newRecent(o.RecentBytes), pool: bytepool.New(0)}
+		recent: newRecent(o.RecentBytes), pool: bytepool.New(0),
+		wholeBlocks: o.WholeBlocks, keepBelow: o.KeepBelow}
 }
 
 // ReadAt implements block.Source. A block that is nowhere in the cache is loaded whole, and given to it.
@@ -87,18 +96,6 @@ func (t *Tiered) ReadAt(ctx context.Context, key block.Key, dst []byte, off int)
 	copy(dst, buf.B[off:])
 	buf.Release()
 	return nil
-}
-
-// ReadRange is ReadAt for a reader that is not expected to want the rest of the block: what the cache does
-// not have is asked from the source as a range, and not kept.
-func (t *Tiered) ReadRange(ctx context.Context, key block.Key, dst []byte, off int) error {
-	t.ahead.read(key)
-	if hit, err := t.cached(key, dst, off); hit || err != nil {
-		return err
-	}
-	t.ranges.Add(1)
-	t.rangeBytes.Add(int64(len(dst)))
-	return t.source.ReadAt(ctx, key, dst, off)
 }
 
 // Load implements block.Source. The buffer is shared with other readers and must not be written to.
@@ -175,7 +172,7 @@ func (t *Tiered) Has(key block.Key) bool {
 
 // Put gives a block that was written to the tiers. buf stays the caller's and is copied.
 func (t *Tiered) Put(key block.Key, buf *bytepool.Buf) {
-	if t.memory == nil && t.disk == nil || len(buf.B) != int(key.Size) {
+	if !t.keeps(key) || len(buf.B) != int(key.Size) {
 		return
 	}
 	own := t.copied(buf)
@@ -294,7 +291,7 @@ func (t *Tiered) whole(key block.Key) *bytepool.Buf {
 // load asks the source and gives the block to the cache; concurrent loads of a block are one.
 func (t *Tiered) load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
 	found := func() *bytepool.Buf { return t.recent.peek(key) }
-	return t.flying.do(ctx, key, found, func() (*bytepool.Buf, error) {
+	return t.flying.do(ctx, wholeOf(key), found, func() (*bytepool.Buf, error) {
 		t.loads.Add(1)
 		theirs, err := t.source.Load(ctx, key)
 		if err != nil {
@@ -309,9 +306,16 @@ func (t *Tiered) load(ctx context.Context, key block.Key) (*bytepool.Buf, error)
 		t.loadBytes.Add(int64(key.Size))
 		own := t.copied(theirs)
 		t.recent.add(key, own)
-		t.offer(key, own)
+		if t.keeps(key) {
+			t.offer(key, own)
+		}
 		return own, nil
 	})
+}
+
+// keeps reports whether the block is one for the tiers.
+func (t *Tiered) keeps(key block.Key) bool {
+	return (t.memory != nil || t.disk != nil) && (t.keepBelow <= 0 || int(key.Size) < t.keepBelow)
 }
 
 func (t *Tiered) copied(buf *bytepool.Buf) *bytepool.Buf {
