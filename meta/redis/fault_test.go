@@ -364,7 +364,7 @@ func TestCodes(t *testing.T) {
 		{refusal, maxReconnects, false, false},
 		{context.Canceled, 1, true, false},
 	} {
-		if got := passes(c.err, c.attempt, c.harmless); got != c.want {
+		if got := (target{}).patience().allows(c.err, c.attempt, time.Now(), c.harmless); got != c.want {
 			t.Errorf("%v, attempt %d, harmless %v: %v", c.err, c.attempt, c.harmless, got)
 		}
 	}

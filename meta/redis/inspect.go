@@ -3,7 +3,6 @@ package redis
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -67,9 +66,6 @@ func checkServer(info map[string]string) error {
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err == nil && n < minVersion {
 		return fmt.Errorf("redis %s is too old: version %d or newer is needed", version, minVersion)
-	}
-	if info["cluster_enabled"] == "1" {
-		return errors.New("the server is a node of a Redis Cluster, which is not supported: use a stand-alone server")
 	}
 	return nil
 }

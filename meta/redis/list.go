@@ -380,18 +380,25 @@ func numbers(ms []rueidis.RedisMessage) ([]int64, error) {
 func (t *tx) Sessions() ([]meta.SessionRecord, error) {
 	k := t.e.keys
 	out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
-		return []rueidis.Completed{
+		cmds := []rueidis.Completed{
 			b.Zrange().Key(k.global(keyAllSessions)).Min("0").Max("-1").Withscores().Build(),
 			b.Hgetall().Key(k.global(keySessionInfos)).Build(),
-			b.Zrange().Key(keyOldHeartbeats).Min("0").Max("-1").Withscores().Build(),
 		}
+		if k.prefix == "" { // as where a session is dropped
+			cmds = append(cmds, b.Zrange().Key(keyOldHeartbeats).Min("0").Max("-1").Withscores().Build())
+		}
+		return cmds
 	})
 	if err != nil {
 		return nil, t.fail(fmt.Errorf("list sessions: %w", err))
 	}
 	live, err1 := out[0].AsZScores()
 	infos, err2 := out[1].AsStrMap()
-	old, err3 := out[2].AsZScores()
+	var old []rueidis.ZScore
+	var err3 error
+	if len(out) > 2 {
+		old, err3 = out[2].AsZScores()
+	}
 	for _, err := range []error{err1, err2, err3} {
 		if err != nil {
 			return nil, t.fail(fmt.Errorf("list sessions: %w", err))
