@@ -125,7 +125,7 @@ func (t target) dial(ctx context.Context, o Options, addr string, made madeFunc)
 	s := tls.Client(c, t.tlsFor(addr))
 	if err := s.HandshakeContext(ctx); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("%w: TLS with %s: %w", errUnsent, addr, err)
+		return nil, fmt.Errorf("%w: %w with %s: %w", errUnsent, errHandshake, addr, err)
 	}
 	return s, nil
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,6 +22,9 @@ func (t target) tlsFor(addr string) *tls.Config {
 	return c
 }
 
+// errHandshake is a failure of TLS.
+var errHandshake = errors.New("TLS handshake")
+
 // connectError adds what to do to the errors of a first connection.
 func connectError(t target, err error) error {
 	hint := ""
@@ -32,15 +36,6 @@ func connectError(t target, err error) error {
 		hint = "the server wants a password, give it in META_PASSWORD"
 	case "NOPERM":
 		err = explain(err)
-	case "ERR":
-		// Servers before version 6 have no code for a wrong password.
-		if strings.Contains(err.Error(), "invalid password") {
-			hint = "wrong password, see the URL and META_PASSWORD"
-			break
-		}
-		if t.selected() != 0 { // what is left of the first commands is SELECT
-			hint = fmt.Sprintf("open database %d (the server's setting \"databases\" gives their number)", t.db)
-		}
 	case "":
 		switch tlsHint := explainTLS(err); {
 		case tlsHint != "":
@@ -48,8 +43,17 @@ func connectError(t target, err error) error {
 		case errors.As(err, &dns):
 			hint = "the host name is not known, check the URL"
 		case errors.Is(err, errSentinelLogin), errors.Is(err, errNoMaster), errors.Is(err, errNoSlot):
+		case t.tls == nil && broken(err) && !unsent(err):
+			hint = "the server ends the connection, does it want TLS (rediss://)?"
 		case unsent(err):
 			hint = "is the server running, and the address right?"
+		}
+	default:
+		switch {
+		case strings.Contains(err.Error(), "invalid password"): // servers before version 6 have no code for that
+			hint = "wrong password, see the URL and META_PASSWORD"
+		case t.selected() != 0 && !refused(err): // what is left of the first commands is SELECT
+			hint = fmt.Sprintf("open database %d (the server's setting \"databases\" gives their number)", t.db)
 		}
 	}
 	if hint == "" {
@@ -65,7 +69,7 @@ func explainTLS(err error) string {
 		host    x509.HostnameError
 		invalid x509.CertificateInvalidError
 		header  tls.RecordHeaderError
-		alert   tls.AlertError
+		remote  *net.OpError
 	)
 	switch {
 	case errors.As(err, &unknown):
@@ -76,7 +80,9 @@ func explainTLS(err error) string {
 		return "the server's certificate is not valid"
 	case errors.As(err, &header):
 		return "the server does not speak TLS there, is it redis:// or another port?"
-	case errors.As(err, &alert):
+	case errors.Is(err, errHandshake) && errors.Is(err, context.DeadlineExceeded):
+		return "the server does not speak TLS there, is it redis:// or another port?"
+	case errors.As(err, &remote) && remote.Op == "remote error": // which is how alerts come
 		return "the server refuses the client's certificate, see tls-cert-file and tls-key-file"
 	}
 	return ""
@@ -101,10 +107,19 @@ var errPermission = errors.New("the redis user may not do all that a metadata cl
 
 // explain adds to a refusal by the ACL what to grant.
 func explain(err error) error {
-	if code(err) != "NOPERM" || errors.Is(err, errPermission) {
+	c := code(err)
+	if c != "NOPERM" && c != "ERR" || errors.Is(err, errPermission) {
 		return err
 	}
 	text := err.Error()
+	if c == "ERR" { // which is what a script meets up to version 7.0: no code, and no name
+		switch {
+		case strings.Contains(text, "user executing the script can't run"):
+			return fmt.Errorf("%w: grant it +@read +@write with ACL SETUSER, see docs/redis.md: %w", errPermission, err)
+		case !strings.Contains(text, "user executing the script can't access") && !strings.Contains(text, "ACL failure in script"):
+			return err
+		}
+	}
 	// Only the text of the answer names the command.
 	if _, rest, ok := strings.Cut(text, "'"); ok {
 		if command, _, ok := strings.Cut(rest, "'"); ok {
