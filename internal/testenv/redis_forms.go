@@ -106,7 +106,7 @@ func (c *RedisCluster) Owner(key string) int {
 }
 
 // MoveSlot moves a slot of a key with all it holds from one node to another. before, if it is not nil, is called when
-// some of the keys have moved, and the slot has not.
+// half of the keys have moved, and the slot has not.
 func (c *RedisCluster) MoveSlot(key string, from, to int, before func()) {
 	c.tb.Helper()
 	a, b := c.Nodes[from].Addr, c.Nodes[to].Addr
@@ -123,7 +123,11 @@ func (c *RedisCluster) MoveSlot(key string, from, to int, before func()) {
 		return len(keys)
 	}
 	if before != nil {
-		migrate(1 << 20)
+		n, err := strconv.Atoi(RedisSay(c.tb, a, "CLUSTER COUNTKEYSINSLOT "+slot))
+		if err != nil {
+			c.tb.Fatal(err)
+		}
+		migrate(n / 2)
 		before()
 	}
 	for migrate(1000) > 0 {

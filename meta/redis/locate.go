@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // locator makes all connections to the server that holds the volume, and knows which one that is. A master that
@@ -218,11 +220,21 @@ func (l *locator) left() uint64 {
 	return l.leaves
 }
 
-// place is the number of the server that was found last; it grows with every other one.
+// place is a number that grows when answers begin to come from another server, be it for one record. It is 0 for ever
+// where there is one only.
 func (l *locator) place() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.epoch
+	return l.epoch + l.asking.asked.Load()
+}
+
+// stays are commands after a look at all keys of a node, by which place grows if some of them may have left it: a node
+// that is giving its slot away sends those who want a key that is not there to the other one.
+func (l *locator) stays(b rueidis.Builder) []rueidis.Completed {
+	if l.t.form != formCluster {
+		return nil
+	}
+	return []rueidis.Completed{b.Exists().Key(l.t.prefix() + "-").Build()}
 }
 
 // shut ends the connections; unless that was done since before.

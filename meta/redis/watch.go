@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/redis/rueidis"
 )
@@ -78,12 +79,15 @@ type askers struct {
 	t target
 	o Options
 
+	asked atomic.Uint64 // commands
+
 	mu      sync.Mutex // guards clients
 	clients map[string]rueidis.Client
 }
 
 // do sends a command to a node.
 func (a *askers) do(ctx context.Context, addr string, words []string) rueidis.RedisResult {
+	a.asked.Add(1)
 	c, err := a.client(addr)
 	if err != nil {
 		return rueidis.NewErrorResult(err)
