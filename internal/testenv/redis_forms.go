@@ -34,7 +34,7 @@ func StartRedisCluster(tb testing.TB, nodes int, replicas bool, args ...string) 
 	c := &RedisCluster{tb: tb}
 	start := func() *Server {
 		own := []string{"--cluster-enabled", "yes", "--databases", "1", "--cluster-node-timeout", "1000",
-			"--cluster-port", strconv.Itoa(FreePort(tb)), "--repl-diskless-sync-delay", "0"}
+			"--cluster-port", strconv.Itoa(FreePort(tb)), "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}
 		return StartRedis(tb, append(own, args...)...)
 	}
 	const slots = 16384
@@ -69,10 +69,22 @@ func StartRedisCluster(tb testing.TB, nodes int, replicas bool, args ...string) 
 		})
 		redisFollows(tb, r)
 	}
+	for _, s := range all {
+		until(tb, "replicas", func(ctx context.Context) bool {
+			known, err := redisSay(ctx, s.Addr, nil, "CLUSTER SLOTS") // which names those that have got anything
+			for _, r := range c.Replicas {
+				_, port, _ := net.SplitHostPort(r.Addr)
+				if err != nil || !strings.Contains(known, "\n"+port+"\n") {
+					return false
+				}
+			}
+			return true
+		})
+	}
 	return c
 }
 
-// redisFollows waits until a server is a replica that is in step, of which everybody knows.
+// redisFollows waits until a server is a replica that is in step.
 func redisFollows(tb testing.TB, r *Server) {
 	tb.Helper()
 	until(tb, "replication", func(ctx context.Context) bool {

@@ -129,7 +129,7 @@ func (l *locator) prove(ctx context.Context, k *talk) error {
 		return err
 	}
 	if err := failure(answers); err != nil {
-		return l.explain(err)
+		return explain(err)
 	}
 	if l.t.form == formSentinel {
 		return rightRole(answers[len(answers)-1], replica)
