@@ -10,10 +10,10 @@ import (
 )
 
 // openKeySpace connects to a database of ordered keys.
-func (a *app) openKeySpace(ctx context.Context, scheme, url string) (meta.Engine, error) {
+func (a *app) openKeySpace(ctx context.Context, scheme, url, password string) (meta.Engine, error) {
 	switch scheme {
 	case "etcd":
-		return opened(etcd.Open(ctx, url, etcd.Options{Password: a.getenv(envMetaPassword), Log: a.log}))
+		return opened(etcd.Open(ctx, url, etcd.Options{Password: password, Log: a.log}))
 	case "tikv":
 		return opened(tikv.Open(ctx, url, tikv.Options{Log: a.log}))
 	}
