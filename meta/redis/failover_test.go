@@ -178,6 +178,27 @@ func TestSentinelFailover(t *testing.T) {
 	}
 }
 
+// TestSilentMaster: a master that stops to answer, and does not end, is left as soon as there is another.
+func TestSilentMaster(t *testing.T) {
+	s := testenv.StartRedisSentinels(t, "")
+	url := "redis://" + s.Hosts() + "/2"
+	o := Options{Timeout: 5 * time.Minute}
+	engines := everyWay(t, url, o)
+	withDir(t, engines[0], 1)
+	l := put(t, engines...)
+	l.more(t, 30)
+	until := l.replicated(t, s.Master.Addr, "other")
+	s.Master.Freeze()
+	s.Promoted(t, "")
+	since := l.counts()
+	l.more(t, 30)
+	s.Master.Thaw()
+	l.more(t, 30)
+	l.end()
+	l.kept(t, open(t, url, o), until, since)
+	coherent(t, engines[0])
+}
+
 func TestSentinelErrors(t *testing.T) {
 	s := testenv.StartRedisSentinels(t, "geheim")
 	testenv.RedisSay(t, s.Master.Addr, "ACL SETUSER tom on >wort ~* +@all")
@@ -201,6 +222,25 @@ func TestSentinelErrors(t *testing.T) {
 	withDir(t, e, 1)
 }
 
+// TestReservedNumbersSurvive: numbers that were given away are not given away again by another server.
+func TestReservedNumbersSurvive(t *testing.T) {
+	s := testenv.StartRedisSentinels(t, "", "--repl-disable-tcp-nodelay", "no")
+	url := "redis://" + s.Hosts() + "/1"
+	e := open(t, url, Options{NoTracking: true})
+	var last uint64
+	for range 100 {
+		first, err := e.Reserve(t.Context(), meta.SeqSlice, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = first + 9
+	}
+	s.Master.Kill()
+	if first, err := e.Reserve(t.Context(), meta.SeqSlice, 10); err != nil || first <= last {
+		t.Errorf("reserved from %d after %d, %v", first, last, err)
+	}
+}
+
 // TestReplicaReads: a client that only reads does so from a replica, and one that writes reads what it wrote.
 func TestReplicaReads(t *testing.T) {
 	reads := func(t *testing.T, url string, master, replica *testenv.Server, o Options) {
@@ -220,6 +260,11 @@ func TestReplicaReads(t *testing.T) {
 			view(t, e, meta.Want{Attrs: []meta.Ino{5}, Nodes: []meta.Name{{Dir: 1, Name: "a"}}}, func(meta.Reader) error { return nil })
 			if at() != replica.Addr {
 				t.Errorf("reads from %s, and the replica is %s", at(), replica.Addr)
+			}
+			if o.NoTracking {
+				if first, err := e.Reserve(t.Context(), meta.SeqSlice, 10); err != nil || first != 1 {
+					t.Errorf("reserved from %d, %v", first, err)
+				}
 			}
 			for n := range uint64(20) {
 				setLength(t, e, 6, n)

@@ -19,3 +19,13 @@ func TestConformanceInCluster(t *testing.T) {
 		return func() meta.Engine { return prompt{open(t, url, Options{})} }
 	})
 }
+
+// TestRecordsBehindSentinels is a part of that, because nothing but connecting is different.
+func TestRecordsBehindSentinels(t *testing.T) {
+	s := testenv.StartRedisSentinels(t, "", "--databases", "1000")
+	n := 0
+	metatest.RunEngine(t, func(t *testing.T) meta.Engine {
+		n++
+		return prompt{open(t, "redis://"+s.Hosts()+"/"+decimal(int64(n)), Options{})}
+	})
+}

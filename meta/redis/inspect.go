@@ -100,12 +100,3 @@ func parseInfo(text string) map[string]string {
 	}
 	return info
 }
-
-// add adds to a counter and gives its new value. It may add more than once when a connection breaks.
-func (c *client) add(ctx context.Context, key string, n int64) (int64, error) {
-	r, err := c.query1(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Incrby().Key(key).Increment(n).Build() })
-	if err != nil {
-		return 0, err
-	}
-	return r.AsInt64()
-}

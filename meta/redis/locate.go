@@ -213,6 +213,18 @@ func (l *locator) leave(before uint64, err error) {
 	l.shut(&before)
 }
 
+// write ends the reading of a replica before a command that may run twice. Others are refused by the replica first,
+// and are known not to have run.
+func (l *locator) write() {
+	l.mu.Lock()
+	done := !l.t.replica || l.writes
+	l.writes = true
+	l.mu.Unlock()
+	if !done {
+		l.shut(nil)
+	}
+}
+
 // left is the number that leave wants.
 func (l *locator) left() uint64 {
 	l.mu.Lock()
