@@ -45,6 +45,8 @@ func connectError(t target, err error) error {
 		case errors.Is(err, errSentinelLogin), errors.Is(err, errNoMaster), errors.Is(err, errNoSlot):
 		case t.tls == nil && broken(err) && !unsent(err):
 			hint = "the server ends the connection, does it want TLS (rediss://)?"
+		case t.tls != nil && len(t.tls.Certificates) == 0 && broken(err) && !unsent(err):
+			hint = "the server ends the connection, does it want a certificate (tls-cert-file and tls-key-file)?"
 		case unsent(err):
 			hint = "is the server running, and the address right?"
 		}

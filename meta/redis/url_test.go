@@ -1,17 +1,8 @@
 package redis
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"math/big"
 	"net"
-	"net/url"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -102,60 +93,6 @@ func TestUnixSocket(t *testing.T) {
 	withDir(t, e, 1)
 	if _, ok := attrOf(t, e, 1); !ok {
 		t.Error("nothing stored")
-	}
-}
-
-// certificate writes a self-signed certificate for 127.0.0.1.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
-// TestTLS lets the server ask for a client certificate, behind a listener that ends TLS.
-func TestTLS(t *testing.T) {
-	cert, key := certificate(t)
-	s := start(t)
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(pair.Leaf)
-	p := newProxyOn(t, s.addr, func(l net.Listener) net.Listener {
-		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
-	})
-	base := "rediss://" + p.Addr().String() + "/1?"
-	own := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}}
-	trusting := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}, "tls-ca-cert-file": {cert}}
-	blind := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}, "insecure-skip-verify": {""}}
-	for _, q := range []url.Values{trusting, blind} {
-		e := open(t, base+q.Encode(), Options{})
-		withDir(t, e, 1)
-	}
-	if _, err := Open(t.Context(), base+own.Encode(), Options{}); err == nil {
-		t.Error("a certificate that nobody has signed was accepted")
 	}
 }
 
