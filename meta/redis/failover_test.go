@@ -201,7 +201,12 @@ func TestSilentMaster(t *testing.T) {
 
 func TestSentinelErrors(t *testing.T) {
 	s := testenv.StartRedisSentinels(t, "geheim")
-	testenv.RedisSay(t, s.Master.Addr, "ACL SETUSER tom on >wort ~* +@all")
+	testenv.RedisSay(t, s.Master.Addr, "ACL SETUSER tom on >wort "+leastACL)
+	_, err := Open(t.Context(), "redis://tom:wort@"+s.Hosts(), Options{SentinelPassword: "geheim"})
+	if !errors.Is(err, errPermission) || !strings.Contains(err.Error(), "+role ") {
+		t.Errorf("a user who may not ask for the role: %v", err)
+	}
+	testenv.RedisSay(t, s.Master.Addr, "ACL SETUSER tom +role")
 	closed := freeAddr(t)
 	for url, hint := range map[string]string{
 		"redis://tom:wort@" + s.Hosts() + "/1":                               "SENTINEL_PASSWORD",
@@ -220,6 +225,7 @@ func TestSentinelErrors(t *testing.T) {
 	}
 	e := open(t, "redis://tom:wort@"+strings.Replace(s.Hosts(), ",", ","+closed+",", 1)+"/1", Options{SentinelPassword: "geheim"})
 	withDir(t, e, 1)
+	coherent(t, e)
 }
 
 // TestReservedNumbersSurvive: numbers that were given away are not given away again by another server.
@@ -337,6 +343,32 @@ func TestSlotMoves(t *testing.T) {
 	for _, e := range engines {
 		if at := e.client.where.at; at != c.Nodes[(from+1)%3].Addr {
 			t.Errorf("the volume is thought to be at %s", at)
+		}
+	}
+}
+
+// TestClusterLogin: a password of the URL, and the least rights.
+func TestClusterLogin(t *testing.T) {
+	c := testenv.StartRedisCluster(t, 2, false)
+	for _, s := range c.Nodes {
+		testenv.RedisSay(t, s.Addr, "ACL SETUSER tom on >wort "+strings.Replace(leastACL, "~*", "~{3}*", 1)+" +cluster|info +cluster|slots")
+	}
+	url := "redis://tom:wort@" + c.Addrs() + "/3"
+	if _, err := Open(t.Context(), url, Options{}); !errors.Is(err, errPermission) || !strings.Contains(err.Error(), "+cluster|keyslot ") {
+		t.Errorf("a user who may not ask for the slot: %v", err)
+	}
+	if _, err := Open(t.Context(), strings.Replace(url, "wort", "falsch", 1), Options{}); err == nil || !strings.Contains(err.Error(), "wrong user or password") {
+		t.Errorf("wrong password: %v", err)
+	}
+	for _, s := range c.Nodes {
+		testenv.RedisSay(t, s.Addr, "ACL SETUSER tom +cluster|keyslot")
+	}
+	for _, u := range []string{url, "redis://tom:wort@" + c.Nodes[0].Addr + "/3", "redis://tom:wort@" + c.Nodes[1].Addr + "/3"} {
+		e := open(t, u, Options{})
+		withDir(t, e, 1)
+		coherent(t, e)
+		if _, err := e.Reserve(t.Context(), meta.SeqInode, 1); err != nil {
+			t.Error(err)
 		}
 	}
 }
