@@ -43,6 +43,7 @@ func TestE2ERedisForms(t *testing.T) {
 		w.refused("SENTINEL_PASSWORD", "status", "redis://"+s.Hosts()+"/1")
 		w.env = []string{"SENTINEL_PASSWORD=geheim"}
 		redisForm(w, "redis://"+s.Hosts()+"/1")
+		redisReplica(w, s, "redis://"+s.Hosts()+"/3")
 		redisFailover(w, s, "redis://"+s.Hosts()+"/2")
 	})
 }
@@ -75,6 +76,30 @@ func (w *world) mountAt(db string, flags ...string) {
 	w.t.Helper()
 	args := append([]string{"mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache"}, flags...)
 	w.ok(append(args, db, "$/mnt")...)
+}
+
+// redisReplica reads a volume from the replica.
+func redisReplica(w *world, s *testenv.RedisSentinels, db string) {
+	t := w.t
+	w.ok("format", "--bucket", "$/objects3", "--trash-days", "0", db, "myjfs")
+	w.mountAt(db)
+	w.write("mnt/dir/file", content(1000, 3))
+	w.ok("umount", "$/mnt")
+	if got := testenv.RedisSay(t, s.Master.Addr, "SET other 1", "WAIT 1 30000"); got != "1" {
+		t.Fatalf("%s replicas have the changes", got)
+	}
+	w.mountAt(db+"?route-read=replica", "--read-only")
+	w.holds("mnt/dir/file", content(1000, 3))
+	if list := testenv.RedisSay(t, s.Replica.Addr, "CLIENT LIST"); !strings.Contains(list, " db=3 ") {
+		t.Errorf("nobody reads from the replica:\n%s", list)
+	}
+	if list := testenv.RedisSay(t, s.Master.Addr, "CLIENT LIST"); strings.Contains(list, " db=3 ") {
+		t.Errorf("somebody reads from the master:\n%s", list)
+	}
+	if err := os.WriteFile(w.path("mnt/other"), nil, 0o644); err == nil {
+		t.Error("wrote into a mount for reading")
+	}
+	w.ok("umount", "$/mnt")
 }
 
 // redisFailover kills the master under programs that write files, each of which is either there afterwards or was told
