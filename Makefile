@@ -16,9 +16,6 @@ GO_FILES := $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null)
 # Tests of packages wait for servers and mounts most of the time, so more of them run side by side than there are cores.
 TEST := $(GO) test -p 4 -timeout 30m
 
-# Tests that draw random numbers and still find faults now and then, which are to be mended; "make soak" runs them.
-OPEN_FAULTS := ^TestE2ERaces$$|^TestE2ECrashCommands$$
-
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines, and over
 # one engine of each family. "make race" runs it over everything.
 RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench)
@@ -56,7 +53,7 @@ test-deps: setup tools ## the servers that the tests start by themselves, and th
 		stress-ng:stress-ng fio:fio dbench:dbench bonnie++:bonnie++ setfattr:attr setfacl:acl
 
 test: test-deps lint ## everything: lint, all tests, and the shared rooms again under the race detector
-	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(TEST) -skip '$(OPEN_FAULTS)' ./...
+	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(TEST) ./...
 	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(TEST) -race -skip '$(RACE_SKIP)' $(RACE_ROOMS:%=./%/...) ./meta ./meta/redis ./meta/sql ./meta/tkv ./meta/tkv/mem ./maintain
 
 race: test-deps ## all tests under the race detector; takes about an hour

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"jfs/internal/testenv"
@@ -124,6 +125,73 @@ func TestDumpLoad(t *testing.T) {
 		for _, other := range trees[1:] {
 			if other != trees[0] {
 				t.Errorf("seed %d: two engines hold different trees", seed)
+			}
+		}
+	}
+}
+
+// dying is an engine of a client that is killed after some changes: neither it nor a clean-up changes anything from then on.
+type dying struct {
+	meta.Engine
+	left atomic.Int64
+}
+
+var errKilled = errors.New("killed")
+
+func (e *dying) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) error) error {
+	if e.left.Add(-1) < 0 {
+		return errKilled
+	}
+	return e.Engine.Update(ctx, want, fn)
+}
+
+func (e *dying) Reserve(ctx context.Context, seq meta.Sequence, n uint64) (uint64, error) {
+	if e.left.Add(-1) < 0 {
+		return 0, errKilled
+	}
+	return e.Engine.Reserve(ctx, seq, n)
+}
+
+func (e *dying) Erase(context.Context) error { return errKilled }
+
+// TestLoadAfterKilled: what a load leaves that was killed is not in the way of another one, nor in what that makes.
+func TestLoadAfterKilled(t *testing.T) {
+	large, small := tkvmem.NewEngine(tkv.Options{}), tkvmem.NewEngine(tkv.Options{})
+	dumps := map[meta.Engine][]byte{}
+	for e, steps := range map[meta.Engine]int{large: 300, small: 20} {
+		t.Cleanup(func() { e.Close() })
+		metatest.History(t, e, 1, steps)
+		v := open(t, e)
+		if e == large {
+			extra(t, v)
+		}
+		dumps[e] = dumped(t, v, DumpOptions{})
+	}
+	for name, e := range engines(t, testenv.StartRedis(t), 0) {
+		for n := int64(0); ; n++ {
+			d := &dying{Engine: e}
+			d.left.Store(n)
+			err := Load(t.Context(), d, bytes.NewReader(dumps[large]), LoadOptions{Threads: 1})
+			if err != nil {
+				if !errors.Is(err, errKilled) {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := Load(t.Context(), e, bytes.NewReader(dumps[small]), LoadOptions{}); err != nil {
+					t.Fatalf("%s: load after one that was killed after %d changes: %v", name, n, err)
+				}
+				got := dumped(t, open(t, e), DumpOptions{})
+				if a, b := canonical(t, dumps[small]), canonical(t, got); !reflect.DeepEqual(a, b) {
+					t.Errorf("%s: after one that was killed after %d changes:\n%s", name, n, firstDifference("", a, b))
+				}
+			}
+			if err := e.Erase(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err == nil {
+				if n < 5 {
+					t.Errorf("%s: a load takes %d changes: too few to be cut short", name, n)
+				}
+				break
 			}
 		}
 	}

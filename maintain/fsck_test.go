@@ -173,6 +173,43 @@ func TestCheckTree(t *testing.T) {
 	equal(t, "inodes", inodes, 101)
 }
 
+// TestCheckTreeQuotas: what quotas are charged with belongs to the statistics of directories, and is put right with them.
+func TestCheckTreeQuotas(t *testing.T) {
+	w := newWorld(t, nil)
+	d := w.dir(meta.RootIno, "d")
+	w.write(w.file(d, "f"), 0, make([]byte, 5000))
+	key := meta.QuotaKey{Kind: meta.QuotaDir, ID: uint64(d)}
+	for _, k := range []meta.QuotaKey{key, {Kind: meta.QuotaUser}} {
+		_, err := w.v.SetQuota(w.ctx, k, meta.Limits{Space: 1 << 30, Inodes: 10})
+		w.noErr(err)
+	}
+	w.settled()
+	w.edit(d, func(tx meta.Tx, _ *meta.Attr) {
+		tx.SetQuota(key, meta.Quota{MaxSpace: 1 << 30, MaxInodes: 10})
+		tx.SetQuota(meta.QuotaKey{Kind: meta.QuotaUser}, meta.Quota{MaxSpace: -1, MaxInodes: -1, UsedInodes: -4})
+		tx.SetDirStat(d, meta.DirStat{Length: 7, Space: 4096, Inodes: 7})
+	})
+	o := TreeOptions{Recursive: true}
+	check := func(what string, top meta.Ino, want TreeResult, broken bool) {
+		t.Helper()
+		r, err := CheckTree(w.ctx, w.v, top, o)
+		if errors.Is(err, ErrBroken) != broken || !broken && err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		equal(t, what, r, want)
+	}
+	check("without comparing", meta.RootIno, TreeResult{Dirs: 2}, false)
+	o.SyncDirStat = true
+	check("not from the root", d, TreeResult{Dirs: 1, Broken: 1}, true)
+	check("comparing", meta.RootIno, TreeResult{Dirs: 2, Broken: 1, Quotas: 2}, true)
+	o.Repair = true
+	check("repair", meta.RootIno, TreeResult{Dirs: 2, Broken: 1, Repaired: 1, Quotas: 2, QuotasRepaired: 2}, false)
+	check("again", meta.RootIno, TreeResult{Dirs: 2}, false)
+	all, err := w.v.Quotas(w.ctx)
+	w.noErr(err)
+	equal(t, "quota", all[key], meta.Quota{MaxSpace: 1 << 30, MaxInodes: 10, UsedSpace: 8192, UsedInodes: 1})
+}
+
 // TestCheckTreeTrash: a check from the root counts the trash as well. Directories in it have no record.
 func TestCheckTreeTrash(t *testing.T) {
 	w := newWorld(t, func(f *meta.Format) { f.TrashDays = 1 })

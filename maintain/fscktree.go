@@ -28,6 +28,9 @@ type TreeResult struct {
 	Dirs     int64
 	Broken   int64 // directories with a fault
 	Repaired int64 // of these
+	// Quotas is how many quotas are charged wrongly, and QuotasRepaired how many of these were put right, by a recursive
+	// check with SyncDirStat from the root.
+	Quotas, QuotasRepaired int64
 	// Space and Inodes is how much the usage of the volume was corrected by, after a recursive repair with
 	// SyncDirStat from the root.
 	Space, Inodes int64
@@ -36,15 +39,21 @@ type TreeResult struct {
 // repairTries bounds how often a directory is counted again because it changed meanwhile.
 const repairTries = 5
 
-// CheckTree checks the number of links and the usage records of directories: below the root also those in the trash. The error is ErrBroken if a fault remains.
+// CheckTree checks the number of links and the usage records of directories: below the root also those in the trash, and
+// with SyncDirStat all quotas. The error is ErrBroken if a fault remains.
 func CheckTree(ctx context.Context, v *meta.Volume, top meta.Ino, o TreeOptions) (TreeResult, error) {
 	if o.DirMode == 0 {
 		o.DirMode = 0755
 	}
 	c := &treeCheck{v: v, o: o, log: logger(o.Log), stats: v.Format().DirStats}
 	r, err := c.run(ctx, top)
-	if err == nil && r.Broken > r.Repaired {
-		err = fmt.Errorf("%d directories have faults: %w", r.Broken-r.Repaired, ErrBroken)
+	dirs, quotas := r.Broken-r.Repaired, r.Quotas-r.QuotasRepaired
+	switch {
+	case err != nil || dirs == 0 && quotas == 0:
+	case quotas == 0:
+		err = fmt.Errorf("%d directories have faults: %w", dirs, ErrBroken)
+	default:
+		err = fmt.Errorf("%d directories have faults, %d quotas are charged wrongly: %w", dirs, quotas, ErrBroken)
 	}
 	return r, err
 }
@@ -79,7 +88,10 @@ func (c *treeCheck) run(ctx context.Context, top meta.Ino) (r TreeResult, err er
 		return r, err
 	}
 	if top == meta.RootIno && c.o.Recursive && c.o.SyncDirStat {
-		r.Space, r.Inodes, err = c.usage(ctx)
+		if r.Space, r.Inodes, err = c.usage(ctx); err != nil {
+			return r, err
+		}
+		r.Quotas, r.QuotasRepaired, err = c.quotas(ctx)
 	}
 	return r, err
 }
@@ -227,4 +239,22 @@ func (c *treeCheck) usage(ctx context.Context) (space, inodes int64, err error) 
 		return 0, 0, nil
 	}
 	return space, inodes, c.v.CorrectUsage(ctx, space, inodes)
+}
+
+// quotas compares what quotas are charged with against what is there. Statistics of directories that were just put right
+// save a repair from reading everything again.
+func (c *treeCheck) quotas(ctx context.Context) (wrong, repaired int64, err error) {
+	checks, err := c.v.CheckQuotas(ctx, nil, c.o.Repair, !c.o.Repair || c.broken.Load() > c.repaired.Load())
+	for _, k := range checks {
+		if k.OK() {
+			continue
+		}
+		wrong++
+		if k.Repaired {
+			repaired++
+		}
+		c.log.Error("quota is charged wrongly", "of", k.Key, "recorded bytes", k.Stored.UsedSpace, "counted bytes", k.Space,
+			"recorded inodes", k.Stored.UsedInodes, "counted inodes", k.Inodes, "repaired", k.Repaired)
+	}
+	return wrong, repaired, err
 }

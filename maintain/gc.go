@@ -53,6 +53,7 @@ type GCResult struct {
 	Trash    int64 // entries of the trash that were removed
 	Detached int64 // clones that were given up
 	Orphans  int64 // inodes without an entry that were removed
+	Lost     int64 // chunk lists without an inode that were removed
 	Failed   int64 // deletions that ended with an error, which the log has
 	Chunks   CompactResult
 }
@@ -153,6 +154,9 @@ func (g *gc) clean(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("free data of removed files: %w", err)
 		}
+	}
+	if err := g.removeOrphanChunks(ctx); err != nil {
+		return fmt.Errorf("remove chunks without inode: %w", err)
 	}
 	for _, clean := range []func() (meta.Cleaned, error){
 		func() (meta.Cleaned, error) { return g.v.CleanDelayed(ctx, trash.Unix(), nil) },

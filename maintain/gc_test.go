@@ -149,3 +149,21 @@ func TestGCOrphans(t *testing.T) {
 	equal(t, "clones given up", w.gc(GCOptions{Delete: true}).Detached, 1)
 	w.noErr(w.v.CloseFile(w.ctx, kept))
 }
+
+// TestGCLostChunks: chunk lists without an inode keep their objects alive until they are removed.
+func TestGCLostChunks(t *testing.T) {
+	w := newWorld(t, nil)
+	kept, lost := w.file(meta.RootIno, "kept"), w.file(meta.RootIno, "lost")
+	w.write(kept, 0, make([]byte, 10))
+	w.write(lost, 0, make([]byte, 20))
+	w.write(lost, meta.ChunkSize, make([]byte, 30))
+	w.noErr(w.eng.Update(w.ctx, meta.Want{}, func(tx meta.Tx) error {
+		tx.DropEntry(meta.RootIno, "lost")
+		tx.DropNode(lost)
+		return nil
+	}))
+	equal(t, "without delete", w.gc(GCOptions{}).Lost, 0)
+	equal(t, "removed", w.gc(GCOptions{Delete: true}).Lost, 2)
+	equal(t, "objects", len(w.objects()), 1)
+	equal(t, "again", w.gc(GCOptions{Delete: true}).Lost, 0)
+}

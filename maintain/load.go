@@ -33,7 +33,10 @@ func Load(ctx context.Context, eng meta.Engine, r io.Reader, o LoadOptions) erro
 		return err
 	}
 	l := newLoader(ctx, eng, r, o)
-	err := l.run()
+	err := l.begin()
+	if err == nil {
+		err = l.run()
+	}
 	if err == nil {
 		return nil
 	}
@@ -72,10 +75,26 @@ func empty(ctx context.Context, eng meta.Engine) error {
 		return err
 	case volume:
 		return ErrNotEmpty
-	case left:
-		return eng.Erase(ctx)
+	case !left:
+		return nil
+	}
+	if err := eng.Erase(ctx); err != nil {
+		return err
+	}
+	// On some databases what Init makes is among what Erase removes.
+	if err := eng.Init(ctx); err != nil {
+		return fmt.Errorf("prepare database again: %w", err)
 	}
 	return nil
+}
+
+// begin writes the root before anything else, so that the next load sees that this one was here. Batches keep no order, and
+// the first ones may hold no inode at all.
+func (l *loader) begin() error {
+	return l.eng.Update(l.ctx, meta.Want{}, func(tx meta.Tx) error {
+		tx.SetAttr(meta.RootIno, &meta.Attr{Type: meta.TypeDirectory, Nlink: 2, Length: 4096, Parent: meta.RootIno})
+		return nil
+	})
 }
 
 // loader is one load.

@@ -267,6 +267,11 @@ func (l *loader) finishInode(b *branch, top bool) error {
 		l.finishDir(b)
 	}
 	l.out.put(func(tx meta.Tx) error {
+		if ino == meta.RootIno { // begin has made it
+			if _, _, err := tx.Attr(ino); err != nil {
+				return err
+			}
+		}
 		tx.SetAttr(ino, &a)
 		return nil
 	})

@@ -74,6 +74,41 @@ func (g *gc) findOrphans(ctx context.Context) ([]meta.Ino, error) {
 	return orphans, err
 }
 
+// removeOrphanChunks removes the chunk lists of inodes that are gone. An inode is made before or with its chunks, so one
+// that is missed in the first listing is looked for again before anything is removed. It takes a bit for each inode of
+// the volume.
+func (g *gc) removeOrphanChunks(ctx context.Context) error {
+	var there once
+	err := scanNodes(ctx, g.v, func(n meta.Node) error {
+		there.add(uint64(n.Ino))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	const most = 1000 // lists of one transaction
+	var lost []meta.ChunkID
+	drop := func() error {
+		n, err := g.v.DropOrphanChunks(ctx, lost)
+		g.r.Lost += int64(n)
+		lost = lost[:0]
+		return err
+	}
+	err = scanChunks(ctx, g.v, func(c meta.ChunkRecord) error {
+		if there.has(uint64(c.Ino)) {
+			return nil
+		}
+		if lost = append(lost, c.ChunkID); len(lost) < most {
+			return nil
+		}
+		return drop()
+	})
+	if err == nil && len(lost) > 0 {
+		err = drop()
+	}
+	return err
+}
+
 // kept are the inodes that have no entry for a reason: unlinked and open somewhere, or a clone under way.
 func (g *gc) kept(ctx context.Context) (map[meta.Ino]bool, error) {
 	kept := map[meta.Ino]bool{}

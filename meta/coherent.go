@@ -26,9 +26,9 @@ type Notice struct {
 	Ino  Ino    // the attribute of this inode
 	Dir  Ino    // an entry of this directory
 	Name string // with Dir: which one; "" for any of them
-	// Asked marks a change that a request of this client has made and waits for, see WithRequest: whoever asked
-	// for it knows.
-	Asked bool
+	// By is the request of this client, see RequestKey, that has made the change and waits for it: whoever asked for it
+	// knows. nil: there is none.
+	By any
 }
 
 // RequestKey is the key of the value by which a context says that it is of a request of somebody who keeps what it
@@ -40,8 +40,13 @@ func WithRequest(ctx context.Context) context.Context {
 	return context.WithValue(ctx, RequestKey{}, true)
 }
 
-// ByRequest says whether a context is that of such a request, which still waits.
-func ByRequest(ctx context.Context) bool { return ctx.Value(RequestKey{}) != nil && ctx.Err() == nil }
+// ByRequest gives the value of a context that is that of such a request, which still waits; otherwise nil.
+func ByRequest(ctx context.Context) any {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return ctx.Value(RequestKey{})
+}
 
 // Coherent gives the part of the database that tells of changes, nil if it has none.
 func (v *Volume) Coherent() Coherent {

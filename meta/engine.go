@@ -85,7 +85,7 @@ type Reader interface {
 	Symlink(ino Ino) (target string, ok bool, err error)
 	Chunk(ino Ino, index uint32) ([]Slice, error)
 	// Chunks lists the chunks of a file that have a record, in ascending order. length bounds the search in
-	// engines that cannot list keys. No promise.
+	// engines that cannot list keys; they miss chunks that a file had before it was cut. No promise.
 	Chunks(ino Ino, length uint64) ([]uint32, error)
 	Xattr(ino Ino, name string) (value []byte, ok bool, err error)
 	Xattrs(ino Ino) (names []string, err error)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -123,7 +124,9 @@ func (v *Volume) dropChunks(ctx context.Context, files []DelFile) (dead []SliceR
 	err = v.view(ctx, what, Want{}, func(r Reader) error {
 		chunks = chunks[:0]
 		for _, f := range files {
-			indexes, err := r.Chunks(f.Ino, f.Length)
+			// One that was cut to nothing before its removal still has the list of its first chunk, which an engine that
+			// cannot list keys looks for only if the length tells it to.
+			indexes, err := r.Chunks(f.Ino, max(f.Length, 1))
 			if err != nil {
 				return err
 			}
@@ -151,6 +154,38 @@ func (v *Volume) dropChunks(ctx context.Context, files []DelFile) (dead []SliceR
 		dead = append(dead, gone...)
 	}
 	return dead, nil
+}
+
+// DropOrphanChunks removes those of the chunk lists whose inode is gone, and frees what nobody else refers to. It gives
+// the number of lists. Engines that cannot list the chunks of a file miss those of a file that was cut before it was
+// removed, see Reader.Chunks.
+func (v *Volume) DropOrphanChunks(ctx context.Context, chunks []ChunkID) (n int, err error) {
+	var dead []SliceRef
+	chunks = slices.Compact(slices.SortedFunc(slices.Values(chunks), cmpChunk)) // a scan may give one twice
+	want := Want{Chunks: chunks}
+	for _, c := range chunks {
+		want.Attrs = append(want.Attrs, c.Ino)
+	}
+	want.Attrs = slices.Compact(want.Attrs)
+	err = v.update(ctx, func() string { return "drop chunks without inode" }, want, func(tx Tx) error {
+		gone := make(map[Ino]bool, len(want.Attrs))
+		for _, ino := range want.Attrs {
+			_, ok, err := tx.Attr(ino)
+			if err != nil {
+				return err
+			}
+			gone[ino] = !ok
+		}
+		orphans := slices.DeleteFunc(slices.Clone(chunks), func(c ChunkID) bool { return !gone[c.Ino] })
+		n = len(orphans)
+		var err error
+		dead, err = dropLists(tx, orphans)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, v.freeSlices(ctx, dead)
 }
 
 // dropLists removes chunk lists and one reference for each of their records.

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -27,7 +28,8 @@ func (k QuotaKey) String() string {
 }
 
 // SetQuota sets the limits of a directory, a user or a group, and gives the record. The first quota of a directory
-// counts what it holds; the first quota of any user or group counts the whole volume, see EnableOwnerQuotas.
+// counts what it holds; the first quota of any user or group counts the whole volume, see EnableOwnerQuotas. A client
+// that ends in the middle leaves no record, or one that is right.
 func (v *Volume) SetQuota(ctx context.Context, key QuotaKey, l Limits) (Quota, error) {
 	if l.Space < -1 || l.Inodes < -1 {
 		return Quota{}, fmt.Errorf("limits of %s: %w: give 0 for no limit, or a positive one", key, posix.EINVAL)
@@ -38,7 +40,10 @@ func (v *Volume) SetQuota(ctx context.Context, key QuotaKey, l Limits) (Quota, e
 				return Quota{}, err
 			}
 		}
-		return v.setLimits(ctx, key, l, nil)
+		return v.editQuota(ctx, key, func(q *Quota, _ bool) error {
+			q.limit(l)
+			return nil
+		})
 	}
 	if err := v.mayHaveQuota(ctx, Ino(key.ID)); err != nil {
 		return Quota{}, err
@@ -48,15 +53,40 @@ func (v *Volume) SetQuota(ctx context.Context, key QuotaKey, l Limits) (Quota, e
 			return Quota{}, err
 		}
 	}
-	q, err := v.setLimits(ctx, key, l, nil)
-	if err != nil || q.UsedSpace != 0 || q.UsedInodes != 0 {
+	// A record without a use is counted too: other clients write one before they count, and may end in between.
+	var counted *use
+	edit := func(q *Quota, _ bool) error {
+		if q.UsedSpace == 0 && q.UsedInodes == 0 {
+			if counted == nil {
+				return errUncounted
+			}
+			q.UsedSpace, q.UsedInodes = counted.space, counted.inodes
+		}
+		q.limit(l)
+		return nil
+	}
+	q, err := v.editQuota(ctx, key, edit)
+	if !errors.Is(err, errUncounted) {
 		return q, err
 	}
 	d, err := v.countDirQuota(ctx, Ino(key.ID), false)
-	if err != nil || d == (use{}) {
-		return q, err
+	if err != nil {
+		return Quota{}, err
 	}
-	return v.setLimits(ctx, key, Limits{-1, -1}, &d)
+	counted = &d
+	return v.editQuota(ctx, key, edit)
+}
+
+// errUncounted ends a try to set a quota whose use has to be counted first.
+var errUncounted = errors.New("use of a quota is not counted")
+
+func (q *Quota) limit(l Limits) {
+	if l.Space >= 0 {
+		q.MaxSpace = l.Space
+	}
+	if l.Inodes >= 0 {
+		q.MaxInodes = l.Inodes
+	}
 }
 
 func (v *Volume) mayHaveQuota(ctx context.Context, dir Ino) error {
@@ -81,29 +111,23 @@ func (v *Volume) countDirQuota(ctx context.Context, dir Ino, strict bool) (use, 
 	return t.use().plus(use{-pageSize, -1}), err
 }
 
-// setLimits writes limits, and the usage too if it is given.
-func (v *Volume) setLimits(ctx context.Context, key QuotaKey, l Limits, used *use) (Quota, error) {
+// editQuota changes a record, or makes one: then known is false, and it has no limits and no use.
+func (v *Volume) editQuota(ctx context.Context, key QuotaKey, edit func(q *Quota, known bool) error) (Quota, error) {
 	if err := v.flushQuotas(ctx); err != nil {
 		return Quota{}, err
 	}
 	var q Quota
 	err := v.update(ctx, func() string { return fmt.Sprintf("set quota of %s", key) }, Want{}, func(tx Tx) error {
-		var ok bool
+		var known bool
 		var err error
-		if q, ok, err = tx.Quota(key); err != nil {
+		if q, known, err = tx.Quota(key); err != nil {
 			return err
 		}
-		if !ok {
+		if !known {
 			q = Quota{MaxSpace: -1, MaxInodes: -1}
 		}
-		if l.Space >= 0 {
-			q.MaxSpace = l.Space
-		}
-		if l.Inodes >= 0 {
-			q.MaxInodes = l.Inodes
-		}
-		if used != nil {
-			q.UsedSpace, q.UsedInodes = used.space, used.inodes
+		if err := edit(&q, known); err != nil {
+			return err
 		}
 		tx.SetQuota(key, q)
 		return nil

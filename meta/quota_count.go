@@ -3,10 +3,13 @@ package meta
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+
+	"jfs/internal/posix"
 )
 
 // QuotaCheck compares a quota record with what is there.
@@ -23,16 +26,19 @@ func (c QuotaCheck) OK() bool {
 }
 
 // CheckQuotas counts the usage of quotas anew, all of them if keys is nil, and with repair stores it where the record
-// is wrong. strict does not rely on the statistics of directories. What other clients change meanwhile may be
-// counted or not.
+// is wrong, and removes that of a directory which is gone. strict does not rely on the statistics of directories. What
+// other clients change meanwhile may be counted or not. Users and groups are left out while the volume does not count
+// what they use.
 func (v *Volume) CheckQuotas(ctx context.Context, keys []QuotaKey, repair, strict bool) ([]QuotaCheck, error) {
 	records, err := v.Quotas(ctx)
 	if err != nil {
 		return nil, err
 	}
+	owned := func(k QuotaKey, _ Quota) bool { return k.Kind != QuotaDir }
 	var owners map[QuotaKey]use
-	owned := func(k QuotaKey) bool { return k.Kind != QuotaDir }
-	if v.format.Load().UserGroupQuota && (keys == nil || slices.ContainsFunc(keys, owned)) {
+	if !v.format.Load().UserGroupQuota {
+		maps.DeleteFunc(records, owned)
+	} else if keys == nil || slices.ContainsFunc(keys, func(k QuotaKey) bool { return owned(k, Quota{}) }) {
 		if owners, err = v.countOwners(ctx); err != nil {
 			return nil, err
 		}
@@ -57,14 +63,18 @@ func (v *Volume) CheckQuotas(ctx context.Context, keys []QuotaKey, repair, stric
 			}
 			q = Quota{MaxSpace: -1, MaxInodes: -1}
 		}
+		gone := false
 		if key.Kind == QuotaDir {
-			if d, err = v.countDirQuota(ctx, Ino(key.ID), strict); err != nil {
-				return checks, fmt.Errorf("count %s: %w", key, err)
+			_, err := v.GetAttr(ctx, Ino(key.ID))
+			if gone = errors.Is(err, posix.ENOENT); !gone {
+				if d, err = v.countDirQuota(ctx, Ino(key.ID), strict); err != nil {
+					return checks, fmt.Errorf("count %s: %w", key, err)
+				}
 			}
 		}
 		c := QuotaCheck{Key: key, Stored: q, Space: d.space, Inodes: d.inodes}
-		if repair && !c.OK() {
-			if _, err := v.setLimits(ctx, key, Limits{-1, -1}, &d); err != nil {
+		if repair && (gone || !c.OK()) {
+			if err := v.repairQuota(ctx, key, d, gone); err != nil {
 				return checks, err
 			}
 			c.Repaired = true
@@ -74,44 +84,66 @@ func (v *Volume) CheckQuotas(ctx context.Context, keys []QuotaKey, repair, stric
 	return checks, nil
 }
 
-func sortedKeys(m map[QuotaKey]use) []QuotaKey {
+// repairQuota stores what was counted. A quota of a directory that somebody has removed meanwhile stays removed.
+func (v *Volume) repairQuota(ctx context.Context, key QuotaKey, d use, gone bool) (err error) {
+	if gone {
+		err = v.DeleteQuota(ctx, key)
+	} else {
+		_, err = v.editQuota(ctx, key, func(q *Quota, known bool) error {
+			if !known && key.Kind == QuotaDir {
+				return ErrNoQuota
+			}
+			q.UsedSpace, q.UsedInodes = d.space, d.inodes
+			return nil
+		})
+	}
+	if errors.Is(err, ErrNoQuota) {
+		return nil
+	}
+	return err
+}
+
+func sortedKeys[V any](m map[QuotaKey]V) []QuotaKey {
 	return slices.SortedFunc(maps.Keys(m), func(a, b QuotaKey) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 	})
 }
 
 // EnableOwnerQuotas begins to count what users and groups use, from what they own now. Other clients join in at
-// their next heartbeat; what they change until then is missed, until CheckQuotas repairs it.
+// their next heartbeat; what they change until then is missed, until CheckQuotas repairs it. The setting comes last:
+// without it what is stored is not believed, and the next call begins anew.
 func (v *Volume) EnableOwnerQuotas(ctx context.Context) error {
 	old, err := v.Quotas(ctx)
 	if err != nil {
 		return err
 	}
-	err = v.update(ctx, func() string { return "clear quotas of users and groups" }, Want{}, func(tx Tx) error {
-		for key := range old {
-			if key.Kind != QuotaDir {
-				tx.DropQuota(key)
-			}
-		}
-		return nil
-	})
+	maps.DeleteFunc(old, func(k QuotaKey, _ Quota) bool { return k.Kind == QuotaDir })
+	err = v.eachQuota(ctx, "clear quotas of users and groups", sortedKeys(old), func(tx Tx, key QuotaKey) { tx.DropQuota(key) })
 	if err != nil {
-		return err
-	}
-	if err := v.loadQuotas(ctx); err != nil {
-		return err
-	}
-	if err := v.changeFormat(ctx, func(f *Format) { f.UserGroupQuota = true }); err != nil {
 		return err
 	}
 	owners, err := v.countOwners(ctx)
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(sortedKeys(owners), quotaFlushBatch) {
-		err := v.update(ctx, func() string { return "store usage of users and groups" }, Want{}, func(tx Tx) error {
+	err = v.eachQuota(ctx, "store usage of users and groups", sortedKeys(owners), func(tx Tx, key QuotaKey) {
+		tx.SetQuota(key, Quota{MaxSpace: -1, MaxInodes: -1, UsedSpace: owners[key].space, UsedInodes: owners[key].inodes})
+	})
+	if err != nil {
+		return err
+	}
+	if err := v.changeFormat(ctx, func(f *Format) { f.UserGroupQuota = true }); err != nil {
+		return err
+	}
+	return v.loadQuotas(ctx)
+}
+
+// eachQuota changes records, a bounded number in a transaction.
+func (v *Volume) eachQuota(ctx context.Context, what string, keys []QuotaKey, change func(Tx, QuotaKey)) error {
+	for part := range slices.Chunk(keys, quotaFlushBatch) {
+		err := v.update(ctx, func() string { return what }, Want{}, func(tx Tx) error {
 			for _, key := range part {
-				tx.SetQuota(key, Quota{MaxSpace: -1, MaxInodes: -1, UsedSpace: owners[key].space, UsedInodes: owners[key].inodes})
+				change(tx, key)
 			}
 			return nil
 		})
@@ -119,7 +151,7 @@ func (v *Volume) EnableOwnerQuotas(ctx context.Context) error {
 			return err
 		}
 	}
-	return v.loadQuotas(ctx)
+	return nil
 }
 
 // ownerCount adds up what users and groups own.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -244,6 +245,29 @@ func mountGone(err error) bool {
 	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED)
 }
 
+// deathTakes bounds how long a process that was killed is still there.
+const deathTakes = 20 * time.Second
+
+// died says whether an error came of the death of a mount. The kernel answers EIO to the one whose request or answer it is
+// just copying when the process that serves the mount is killed, and says only after that what has happened. So EIO counts
+// if the mount is gone soon, by what look gets, which must not come from a cache.
+func died(err error, look func(n int) error) bool {
+	if !errors.Is(err, syscall.EIO) {
+		return mountGone(err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	end := time.After(deathTakes)
+	for n := 0; !mountGone(look(n)); n++ {
+		select {
+		case <-tick.C:
+		case <-end:
+			return false
+		}
+	}
+	return true
+}
+
 // runLoad is a load, until an error.
 func runLoad(args string) (code int) {
 	var dir, journal string
@@ -267,7 +291,11 @@ func runLoad(args string) (code int) {
 			break
 		}
 		if err = s.do(dir, &held); err != nil {
-			if mountGone(err) {
+			look := func(n int) error {
+				_, err := os.Lstat(filepath.Join(dir, fmt.Sprint("nothing", n)))
+				return err
+			}
+			if died(err, look) {
 				return 0
 			}
 			_ = log.Encode(record{Error: err.Error()})

@@ -88,6 +88,26 @@ func TestE2ECrash(t *testing.T) {
 	}
 }
 
+// TestDied: EIO counts as the death of a mount only if that follows.
+func TestDied(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		looks []error // what the mount answers, one after the other
+		want  bool
+	}{
+		{syscall.ENOTCONN, nil, true},
+		{&os.PathError{Op: "open", Path: "f", Err: syscall.ECONNABORTED}, nil, true},
+		{syscall.ENOSPC, nil, false},
+		{&os.PathError{Op: "open", Path: "f", Err: syscall.EIO}, []error{syscall.ENOENT, syscall.EIO, syscall.ENOTCONN}, true},
+	} {
+		looks := 0
+		got := died(c.err, func(n int) error { looks++; return c.looks[n] })
+		if got != c.want || looks != len(c.looks) {
+			t.Errorf("%v: %v after %d looks, want %v after %d", c.err, got, looks, c.want, len(c.looks))
+		}
+	}
+}
+
 func (c *crash) mount(more ...string) (pid int) {
 	c.t.Helper()
 	args := []string{"mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "--backup-meta", "0", c.url, "$/mnt"}
@@ -145,6 +165,10 @@ func (c *crash) round(round int) (done int) {
 	c.kill(pid, time.Duration(c.rnd.Int64N(int64(1200*time.Millisecond))))
 	stop.Store(true)
 	loads.Wait()
+	// An I/O error that the kernel makes at the death is not there. One of the mount's own is a fault, whoever got it.
+	if said, err := os.ReadFile(c.path("log")); err != nil || bytes.Contains(said, []byte("I/O error")) {
+		c.t.Errorf("the log of the mount, %v:\n%s", err, said)
+	}
 	must(c.t, mount.Unmount(c.path("mnt"), true))
 
 	c.checkWreck()

@@ -26,7 +26,7 @@ func fsckFlags() table[fsckOptions] {
 		{name: "path", to: toText(func(o *fsckOptions) *string { return &o.path }), help: "check this file or directory, from the root of the volume, instead of all data"},
 		{name: "repair", to: toBool(func(o *fsckOptions) *bool { return &o.repair }), help: "with --path, repair what can be counted"},
 		{name: "recursive", short: "r", to: toBool(func(o *fsckOptions) *bool { return &o.recursive }), help: "with --path, check all that is below"},
-		{name: "sync-dir-stat", to: toBool(func(o *fsckOptions) *bool { return &o.syncDirStat }), help: "with --path, compare the statistics of directories with what they hold"},
+		{name: "sync-dir-stat", to: toBool(func(o *fsckOptions) *bool { return &o.syncDirStat }), help: "with --path, compare the statistics of directories, and with -r from the root the quotas, with what is there"},
 		{name: "repair-dir-mode", def: "0755", to: func(o *fsckOptions) pflag.Value { return modeValue{&o.dirMode} }, help: "mode of directories whose attributes are lost, when they are repaired"},
 	}
 }
@@ -74,6 +74,11 @@ func (a *app) fsckPath(ctx context.Context, t *tool, opt *fsckOptions) error {
 		}
 		if _, err := fmt.Fprintf(a.out, "Checked %d directories, %d with faults, %d repaired\n", r.Dirs, r.Broken, r.Repaired); err != nil {
 			return err
+		}
+		if r.Quotas > 0 {
+			if _, err := fmt.Fprintf(a.out, "%d quotas were charged wrongly, %d repaired\n", r.Quotas, r.QuotasRepaired); err != nil {
+				return err
+			}
 		}
 		if broken = err; broken != nil && !opt.repair {
 			broken = fmt.Errorf("%w: run fsck with --repair", broken)

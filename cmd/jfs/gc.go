@@ -55,7 +55,7 @@ func (a *app) gc(ctx context.Context, t *tool, opt *gcOptions) error {
 		a.log.Info(fmt.Sprintf("compacted %d of %d chunks with several slices", r.Chunks.Compacted, r.Chunks.Chunks))
 	}
 	if opt.delete {
-		a.log.Info(fmt.Sprintf("removed %d entries of the trash, %d unfinished clones, %d inodes without a name", r.Trash, r.Detached, r.Orphans))
+		a.log.Info(fmt.Sprintf("removed %d entries of the trash, %d unfinished clones, %d inodes without a name, %d chunks without an inode", r.Trash, r.Detached, r.Orphans, r.Lost))
 	} else if r.Leaked.N+r.Pending.N > 0 {
 		a.log.Info("nothing is deleted without --delete")
 	}

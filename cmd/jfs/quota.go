@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 )
 
@@ -212,7 +213,7 @@ func quotaName(ctx context.Context, v *meta.Volume, key meta.QuotaKey) (string, 
 		return fmt.Sprintf("gid:%d", key.ID), nil
 	}
 	paths, err := v.Paths(ctx, meta.Ino(key.ID))
-	if err != nil {
+	if err != nil && !errors.Is(err, posix.ENOENT) {
 		return "", err
 	}
 	if len(paths) == 0 {

@@ -117,7 +117,8 @@ type request struct {
 	delay     time.Duration   // from the interrupt to the end
 	timeout   time.Duration   // from the start to the end; 0: none
 
-	slot int // in reqs.live; guarded by reqs.mu
+	own  ownNews // of the changes that it has made
+	slot int     // in reqs.live; guarded by reqs.mu
 
 	mu    sync.Mutex    // guards the rest
 	done  chan struct{} // nil until somebody wants to wait

@@ -79,7 +79,7 @@ func (a *adapter) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string,
 		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
 		file, h, err := a.fs.Create(ctx, a.who(&in.InHeader), dir, name, n, a.openFlags(in.Flags))
 		if err == nil {
-			a.fillEntry(t, dir, name, &file, true, &out.EntryOut)
+			a.fillEntry(t.of(ctx), dir, name, &file, true, &out.EntryOut)
 			a.opened(h, in.Flags, false, &out.OpenOut)
 		}
 		return err

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,8 @@ type leases struct {
 
 	// News are numbered. Who asks the file system for a record after the n-th gets one that is not older.
 	news  atomic.Uint64
-	all   atomic.Uint64 // number of the last that concerned everything
-	marks [256]atomic.Uint64
+	all   atomic.Uint64        // number of the last that concerned everything
+	marks [marks]atomic.Uint64 // see markOf
 
 	mu    sync.Mutex // guards the rest
 	nodes map[meta.Ino]node
@@ -102,15 +103,16 @@ func (p *pending) reset() {
 // heard takes what may have changed. It does not wait.
 func (l *leases) heard(n meta.Notice) {
 	number := l.news.Add(1)
-	switch {
-	case n.All:
+	if n.All {
 		l.all.Store(number)
-	case n.Dir != 0:
-		l.mark(n.Dir).Store(number)
-	default:
-		l.mark(n.Ino).Store(number)
+	} else {
+		at := markOf(cmp.Or(n.Dir, n.Ino))
+		before := l.marks[at].Swap(number)
+		if r, ok := n.By.(*request); ok {
+			r.own.add(at, before, number)
+		}
 	}
-	if n.Asked {
+	if n.By != nil {
 		return // the kernel knows; but what it had asked for before may be older
 	}
 	l.mu.Lock()
@@ -140,12 +142,65 @@ func (l *leases) ring() {
 	}
 }
 
-func (l *leases) mark(ino meta.Ino) *atomic.Uint64 { return &l.marks[uint64(ino)%uint64(len(l.marks))] }
+const marks = 256
+
+// markOf is where news of an inode, and of the names in it, are marked.
+func markOf(ino meta.Ino) uint8 { return uint8(ino % marks) }
 
 // ticket is taken before the file system is asked. The zero value gives no lease.
 type ticket struct {
 	on   bool
 	news uint64
+	own  *ownNews // those that do not count; nil: there are none
+}
+
+// of makes it the ticket of a request that makes something. What the request itself has changed is in its answer, so the
+// news of that do not make the answer old.
+func (t ticket) of(ctx context.Context) ticket {
+	if r, ok := ctx.Value(meta.RequestKey{}).(*request); ok {
+		t.own = &r.own
+	}
+	return t
+}
+
+// ownNews are the news of what a request has changed itself.
+type ownNews struct {
+	mu  sync.Mutex // guards all
+	all []ownNote
+}
+
+// ownNote stands for the news from one to another at a mark, between which there were no others.
+type ownNote struct {
+	at     uint8
+	before uint64 // the news at the mark before the first
+	last   uint64
+}
+
+func (o *ownNews) add(at uint8, before, number uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.all {
+		if n := &o.all[i]; n.at == at && n.last == before {
+			n.last = number
+			return
+		}
+	}
+	o.all = append(o.all, ownNote{at, before, number})
+}
+
+// explains says whether all news at a mark after the first ones, up to the last, are own ones.
+func (o *ownNews) explains(at uint8, since, last uint64) bool {
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, n := range o.all {
+		if n.at == at && n.last == last {
+			return n.before <= since
+		}
+	}
+	return false
 }
 
 func (l *leases) ticket() ticket {
@@ -153,7 +208,7 @@ func (l *leases) ticket() ticket {
 		return ticket{}
 	}
 	news := l.news.Load()
-	return ticket{l.source.Coherent(), news}
+	return ticket{on: l.source.Coherent(), news: news}
 }
 
 // grant says for how long the kernel may rely on a record.
@@ -167,10 +222,12 @@ const (
 
 // check grants a lease if no change of what hangs on ino was told since the ticket was taken, and will be from now on.
 func (l *leases) check(t ticket, ino meta.Ino) grant {
-	switch {
-	case !t.on:
+	if !t.on {
 		return grantTimeout
-	case l.all.Load() > t.news || l.mark(ino).Load() > t.news || !l.source.Coherent():
+	}
+	at := markOf(ino)
+	last := l.marks[at].Load()
+	if l.all.Load() > t.news || last > t.news && !t.own.explains(at, t.news, last) || !l.source.Coherent() {
 		return grantNothing
 	}
 	return grantLease

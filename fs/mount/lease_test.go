@@ -68,7 +68,7 @@ func TestGrants(t *testing.T) {
 	look("changed meanwhile", before, 10, false, grantLease, grantNothing)
 	look("changed before", l.ticket(), 10, false, grantLease, grantLease)
 	before = l.ticket()
-	l.heard(meta.Notice{Dir: 1, Name: "x", Asked: true})
+	l.heard(meta.Notice{Dir: 1, Name: "x", By: true})
 	look("beside an own change", before, 12, false, grantNothing, grantLease)
 	before = l.ticket()
 	l.heard(meta.Notice{All: true})
@@ -80,6 +80,38 @@ func TestGrants(t *testing.T) {
 	}{{grantLease, 9, 9}, {grantLease, 0, 3}, {grantTimeout, 9, 3}, {grantNothing, 9, 0}, {grantNothing, 0, 3}} {
 		if got := g.lasts(3, g.lease); got != g.want {
 			t.Errorf("grant %d with a lease of %v: %v", g.grant, g.lease, got)
+		}
+	}
+}
+
+// TestOwnChanges: what a request has changed itself does not make its answer old, what others have changed does.
+func TestOwnChanges(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		news func(me *request) []meta.Notice
+		want grant
+	}{
+		{"an own change", func(me *request) []meta.Notice { return []meta.Notice{{Ino: 10, By: me}} }, grantLease},
+		{"two own changes", func(me *request) []meta.Notice { return []meta.Notice{{Ino: 10, By: me}, {Ino: 10, By: me}} }, grantLease},
+		{"one of another request", func(*request) []meta.Notice { return []meta.Notice{{Ino: 10, By: &request{}}} }, grantNothing},
+		{"one of another before", func(me *request) []meta.Notice { return []meta.Notice{{Ino: 10}, {Ino: 10, By: me}} }, grantNothing},
+		{"one of another after", func(me *request) []meta.Notice { return []meta.Notice{{Ino: 10, By: me}, {Ino: 10}} }, grantNothing},
+		{"one of another between", func(me *request) []meta.Notice {
+			return []meta.Notice{{Ino: 10, By: me}, {Ino: 10}, {Ino: 10, By: me}}
+		}, grantNothing},
+		{"one of others with the same mark", func(me *request) []meta.Notice {
+			return []meta.Notice{{Ino: 10 + marks}, {Ino: 10, By: me}}
+		}, grantNothing},
+		{"a loss", func(me *request) []meta.Notice { return []meta.Notice{{Ino: 10, By: me}, {All: true}} }, grantNothing},
+	} {
+		l, me := newLeases(newTeller(), time.Minute), newRequests(limits{}).begin(nil, 0)
+		l.heard(meta.Notice{Ino: 10}) // before the ticket
+		begun := l.ticket().of(me)
+		for _, n := range c.news(me) {
+			l.heard(n)
+		}
+		if got := l.check(begun, 10); got != c.want {
+			t.Errorf("%s: grant %d, want %d", c.what, got, c.want)
 		}
 	}
 }

@@ -97,7 +97,10 @@ func (a *adapter) SetLkw(cancel <-chan struct{}, in *fuse.LkIn) fuse.Status {
 const callerCheck = time.Second
 
 // watchCaller gives up for a thread that was killed. The kernel should tell of that, and was seen not to when many
-// requests were under way; without an answer the thread would not end, nor give up the locks that it holds.
+// requests were under way; without an answer the thread would not end, nor give up the locks that it holds. The kernel tells
+// once, and again only if the answer is EAGAIN. The FUSE library is not known to lose that: it gives EAGAIN when the
+// interrupt was read before its request was entered, and enters and searches requests under one lock. So this is a second way
+// to learn of a death, not a repair of a known fault.
 func watchCaller(ctx context.Context, giveUp context.CancelFunc, thread uint32) {
 	t := time.NewTicker(callerCheck)
 	defer t.Stop()

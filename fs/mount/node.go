@@ -84,7 +84,7 @@ func (a *adapter) mknod(op string, cancel <-chan struct{}, h *fuse.InHeader, nam
 	return a.do(op, cancel, h, func(ctx context.Context) error {
 		in, err := a.fs.Mknod(ctx, a.who(h), dir, name, n)
 		if err == nil {
-			a.fillEntry(t, dir, name, &in, true, out)
+			a.fillEntry(t.of(ctx), dir, name, &in, true, out)
 		}
 		return err
 	})
@@ -126,7 +126,7 @@ func (a *adapter) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out
 		ino := a.ino(in.Oldnodeid)
 		attr, err := a.fs.Link(ctx, a.who(&in.InHeader), ino, dir, name)
 		if err == nil {
-			a.fillEntry(t, dir, name, &fs.Inode{Ino: ino, Attr: attr}, true, out)
+			a.fillEntry(t.of(ctx), dir, name, &fs.Inode{Ino: ino, Attr: attr}, true, out)
 		}
 		return err
 	})

@@ -48,7 +48,7 @@ func (a *adapter) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.C
 		n := meta.New{Type: meta.TypeFile, Mode: uint16(in.Mode & 07777), Umask: a.umask(in.Umask)}
 		file, h, err := a.fs.Tmpfile(ctx, a.who(&in.InHeader), a.ino(in.NodeId), n, a.openFlags(in.Flags))
 		if err == nil {
-			a.fillEntry(t, 0, "", &file, true, &out.EntryOut)
+			a.fillEntry(t.of(ctx), 0, "", &file, true, &out.EntryOut)
 			a.opened(h, in.Flags, false, &out.OpenOut)
 		}
 		return err

@@ -333,3 +333,26 @@ func TestManyChanges(t *testing.T) {
 		p.soon(fmt.Sprint(truth), func() bool { return state(p) == truth })
 	}
 }
+
+// TestRequestsOfMaking: the kernel may rely on the answer to a request that makes something, so it does not ask again.
+func TestRequestsOfMaking(t *testing.T) {
+	p := newSite(t).mount()
+	p.must(os.Mkdir(p.path("d"), 0o755))
+	p.write("d/first", "x")
+	const files = 10
+	before := p.requests.Load()
+	for i := range files {
+		p.write(fmt.Sprint("d/", i), "data")
+	}
+	// The attributes of the directory, which the kernel gives up after each change in it; look-up, create, write, flush,
+	// and release, of which one may come late.
+	if n := p.requests.Load() - before; n < 6*files-1 || n > 6*files+1 {
+		t.Errorf("%d requests for %d files of one write each, want 6 each", n, files)
+	}
+	p.must(os.Mkdir(p.path("d/sub"), 0o755))
+	before = p.requests.Load()
+	p.must(syscall.Access(p.path("d/sub"), 0))
+	if n := p.requests.Load() - before; n > 1 { // a release
+		t.Errorf("%d requests for a directory that was just made", n)
+	}
+}

@@ -24,6 +24,7 @@ func RunMaintain(t *testing.T, database Database) {
 		"CompactTriggers":    compactTriggers,
 		"CompactRace":        compactRace,
 		"DeletedFiles":       cleanDeletedFiles,
+		"CutFiles":           cleanCutFiles,
 		"DeadSlices":         cleanDeadSlices,
 		"FreedTogether":      freedTogether,
 		"Trash":              cleanTrash,

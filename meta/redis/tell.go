@@ -104,12 +104,12 @@ func (t *tx) unaccounted() []string {
 // changes lists what the transaction has changed.
 func (t *tx) changes() []meta.Notice {
 	cs := make([]meta.Notice, len(t.effects))
-	asked := meta.ByRequest(t.ctx)
+	by := meta.ByRequest(t.ctx)
 	for i, f := range t.effects {
 		if f.kind == 'e' {
-			cs[i] = meta.Notice{Dir: f.ino, Name: f.name, Asked: asked}
+			cs[i] = meta.Notice{Dir: f.ino, Name: f.name, By: by}
 		} else {
-			cs[i] = meta.Notice{Ino: f.ino, Asked: asked}
+			cs[i] = meta.Notice{Ino: f.ino, By: by}
 		}
 	}
 	return cs

@@ -209,7 +209,7 @@ func TestWhoIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told.wait(meta.Notice{Ino: 1, Asked: true})
+	told.wait(meta.Notice{Ino: 1, By: true})
 	told.none(e)
 	ended, end := context.WithCancel(asked)
 	err = e.Update(ended, meta.Want{}, func(tx meta.Tx) error { tx.SetAttr(2, &dirAttr); end(); return nil })

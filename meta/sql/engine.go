@@ -142,7 +142,7 @@ func (e *Engine) connectWriter(ctx context.Context) (*conn, error) {
 
 // formatted says whether the database has the tables of a volume.
 func (e *Engine) formatted(ctx context.Context) (bool, error) {
-	c, err := e.readers.take(ctx)
+	c, err := e.borrow(ctx)
 	if errors.Is(err, meta.ErrNotFormatted) {
 		return false, nil
 	}
@@ -150,7 +150,33 @@ func (e *Engine) formatted(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer e.readers.put(c)
-	return c.hasTable()
+	for i := 1; ; i++ {
+		there, err := c.hasTable()
+		if !e.again(ctx, err, i) {
+			return there, err
+		}
+	}
+}
+
+// borrow takes a connection for reading. To open one takes a look at the database, which another process may have locked
+// or be recovering.
+func (e *Engine) borrow(ctx context.Context) (*conn, error) {
+	for i := 1; ; i++ {
+		c, err := e.readers.take(ctx)
+		if !e.again(ctx, err, i) {
+			return c, err
+		}
+	}
+}
+
+// again waits before another attempt to read, if it is of use after the error of the i-th.
+func (e *Engine) again(ctx context.Context, err error, i int) bool {
+	if err == nil || e.d.classify(err) != faultBusy || i == maxAttempts || ctx.Err() != nil {
+		return false
+	}
+	e.writer.retries.Add(1)
+	backoff(ctx, i)
+	return true
 }
 
 // Name gives the scheme of the database.
@@ -165,7 +191,7 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 // one statement is a snapshot by itself. fn must not call the engine.
 func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) error) error {
 	r := &reader{}
-	c, err := e.readers.take(ctx)
+	c, err := e.borrow(ctx)
 	if errors.Is(err, meta.ErrNotFormatted) {
 		r.reset(ctx, nil, &want)
 		return fn(r)
@@ -192,11 +218,9 @@ func (e *Engine) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 			single = false
 			continue
 		}
-		if err == nil || !usable || e.d.classify(err) != faultBusy || i == maxAttempts {
+		if !usable || !e.again(ctx, err, i) {
 			return err
 		}
-		e.writer.retries.Add(1)
-		backoff(ctx, i)
 	}
 }
 

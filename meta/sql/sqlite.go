@@ -59,7 +59,8 @@ func classifySQLite(err error) fault {
 		return faultOther
 	}
 	switch e.Code {
-	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+	case sqlite3.ErrBusy, sqlite3.ErrLocked, // with all that they are extended by: recovery, snapshot, timeout
+		sqlite3.ErrProtocol: // lost a race for the locks of the log too often, as when several processes begin to recover it
 		return faultBusy
 	case sqlite3.ErrConstraint:
 		if e.ExtendedCode == sqlite3.ErrConstraintUnique || e.ExtendedCode == sqlite3.ErrConstraintPrimaryKey {

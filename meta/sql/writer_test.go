@@ -3,10 +3,13 @@ package sql
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mattn/go-sqlite3"
 
 	"jfs/internal/posix"
 	"jfs/meta"
@@ -238,6 +241,71 @@ func TestLockedByAnother(t *testing.T) {
 	}
 	if got := counters(t, e); got != "\"b\" | 2\n\"usedSpace\" | 4096\n" {
 		t.Errorf("counters\n%s", got)
+	}
+}
+
+// TestReadLockedByAnother: a process that locks everybody out is waited for, also by who has no connection yet.
+func TestReadLockedByAnother(t *testing.T) {
+	const params = "?_busy_timeout=0&_journal_mode=DELETE" // with a log nobody is locked out for long
+	e := ready(t, params)
+	lock := openAt(t, sqliteScheme+e.t.path+params)
+	c, err := lock.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for what, read := range map[string]func(context.Context) error{
+		"open":     func(ctx context.Context) error { _, err := e.formatted(ctx); return err },
+		"read":     func(ctx context.Context) error { return e.View(ctx, meta.Want{}, attrOfRoot) },
+		"snapshot": func(ctx context.Context) error { return e.View(ctx, meta.Want{Attrs: []meta.Ino{1}}, attrOfRoot) },
+	} {
+		for range 2 * cap(e.readers.slots) { // some of them are open
+			if _, err := c.ExecContext(t.Context(), "BEGIN EXCLUSIVE"); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func(n int64) {
+				for e.Stats().Retries == n && len(done) == 0 {
+					runtime.Gosched()
+				}
+				_, err := c.exec(qRollback)
+				done <- err
+			}(e.Stats().Retries)
+			if err := read(t.Context()); err != nil {
+				t.Errorf("%s: %v", what, err)
+				done <- nil
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+func attrOfRoot(r meta.Reader) error {
+	_, _, err := r.Attr(meta.RootIno)
+	return err
+}
+
+// TestTransient: what passes by itself is tried again, what needs somebody is not.
+func TestTransient(t *testing.T) {
+	for code, want := range map[sqlite3.ErrNoExtended]fault{
+		sqlite3.ErrNoExtended(sqlite3.ErrBusy):     faultBusy,
+		sqlite3.ErrBusyRecovery:                    faultBusy,
+		sqlite3.ErrBusySnapshot:                    faultBusy,
+		sqlite3.ErrNoExtended(sqlite3.ErrProtocol): faultBusy,
+		sqlite3.ErrNoExtended(sqlite3.ErrIoErr):    faultIO,
+		sqlite3.ErrIoErr.Extend(21):                faultIO,
+		sqlite3.ErrCantOpenIsDir:                   faultOther,
+		sqlite3.ErrReadonlyDbMoved:                 faultOther,
+	} {
+		err := fmt.Errorf("wrapped: %w", sqlite3.Error{Code: sqlite3.ErrNo(code & 0xff), ExtendedCode: code})
+		if got := classifySQLite(err); got != want {
+			t.Errorf("code %d is fault %d, want %d", code, got, want)
+		}
 	}
 }
 
