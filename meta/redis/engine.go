@@ -137,17 +137,17 @@ func (t target) detect(ctx context.Context, o Options) (target, error) {
 		return t, connectError(t, err)
 	}
 	defer c.Close()
-	cmds := append(authCommands(t.user, t.password), []string{"CLUSTER", "INFO"})
-	answers, err := newTalk(c).ask(ctx, cmds...)
+	login := authCommands(t.user, t.password)
+	answers, err := newTalk(c).ask(ctx, append(login, []string{"INFO", "cluster"}, []string{"CLUSTER", "INFO"})...)
+	if err == nil {
+		err = failure(answers[:len(login)])
+	}
 	if err != nil {
 		return t, connectError(t, err)
 	}
-	last := len(answers) - 1
-	if err := failure(answers[:last]); err != nil {
-		return t, connectError(t, err)
-	}
-	// A refusal comes from servers that are no nodes.
-	if strings.HasPrefix(answers[last].text, "cluster_") && answers[last].kind == replyString {
+	// The user may lack the right to ask for either.
+	info, state := answers[len(login)], answers[len(login)+1]
+	if parseInfo(info.text)["cluster_enabled"] == "1" || state.kind == replyString && strings.HasPrefix(state.text, "cluster_") {
 		t.form, t.seeds, t.addr = formCluster, []string{t.addr}, ""
 	}
 	return t, nil

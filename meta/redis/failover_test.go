@@ -351,7 +351,7 @@ func TestSlotMoves(t *testing.T) {
 func TestClusterLogin(t *testing.T) {
 	c := testenv.StartRedisCluster(t, 2, false)
 	for _, s := range c.Nodes {
-		testenv.RedisSay(t, s.Addr, "ACL SETUSER tom on >wort "+strings.Replace(leastACL, "~*", "~{3}*", 1)+" +cluster|info +cluster|slots")
+		testenv.RedisSay(t, s.Addr, "ACL SETUSER tom on >wort "+strings.Replace(leastACL, "~*", "~{3}*", 1)+" +cluster|slots")
 	}
 	url := "redis://tom:wort@" + c.Addrs() + "/3"
 	if _, err := Open(t.Context(), url, Options{}); !errors.Is(err, errPermission) || !strings.Contains(err.Error(), "+cluster|keyslot ") {
