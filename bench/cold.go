@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // dropCachesFile is where the kernel takes the order to drop its caches.
@@ -19,14 +17,8 @@ func dropCaches(dir, control string) error {
 	if os.Geteuid() != 0 {
 		return errNotRoot
 	}
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := syncfs(dir); err != nil {
 		return fmt.Errorf("drop the kernel's caches: %w", err)
-	}
-	err = unix.Syncfs(int(d.Fd()))
-	_ = d.Close() // a directory: nothing to lose
-	if err != nil {
-		return fmt.Errorf("drop the kernel's caches: sync %s: %w", dir, err)
 	}
 	if err := os.WriteFile(control, []byte("3\n"), 0); err != nil { // pages, and entries with inodes
 		return fmt.Errorf("drop the kernel's caches: %w", err)

@@ -8,6 +8,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"jfs/internal/units"
 )
@@ -35,8 +36,17 @@ type Config struct {
 	SmallFileCount int   // small files of each thread; 0 means DefaultSmallFileCount
 	Threads        int   // each works on files of its own; 0 means DefaultThreads
 
-	SkipBig   bool // leaves out the phases with the big file
-	SkipSmall bool // leaves out the phases with small files
+	SkipBig   bool `json:",omitempty"` // leaves out the phases with the big file
+	SkipSmall bool `json:",omitempty"` // leaves out the phases with small files
+
+	// Phases are another workload in the place of that with big and small files; nil: that one.
+	Phases []Phase `json:",omitempty"`
+	// Caches is the state of the caches before the phases that read; "" leaves it to each phase.
+	Caches State `json:",omitempty"`
+
+	Rounds    int           // how often the phases are gone through; 0 means 1
+	TimeLimit time.Duration // no round begins that would likely end later than this; 0 means no limit
+	WarmUp    bool          // a small round goes before the others and is not counted: connections, first allocations
 }
 
 // withDefaults fills in the defaults and refuses what cannot be run.
@@ -46,6 +56,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.SmallFileSize, DefaultSmallFileSize)
 	orDefault(&c.SmallFileCount, DefaultSmallFileCount)
 	orDefault(&c.Threads, DefaultThreads)
+	orDefault(&c.Rounds, 1)
 	switch {
 	case c.BlockSize < 0 || c.BlockSize > maxBlockSize:
 		return c, fmt.Errorf("%w: block size of %d bytes: give 1 byte to 1G", ErrConfig, c.BlockSize)
@@ -57,8 +68,18 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%w: %d small files: give a positive number", ErrConfig, c.SmallFileCount)
 	case c.Threads < 0:
 		return c, fmt.Errorf("%w: %d threads: give at least 1", ErrConfig, c.Threads)
-	case c.SkipBig && c.SkipSmall:
+	case c.Rounds < 0:
+		return c, fmt.Errorf("%w: %d rounds: give at least 1", ErrConfig, c.Rounds)
+	case c.SkipBig && c.SkipSmall && c.Phases == nil:
 		return c, fmt.Errorf("%w: both the big and the small files are left out: give one of them a size", ErrConfig)
+	}
+	if err := c.Caches.check(); err != nil {
+		return c, err
+	}
+	for i, p := range c.Phases {
+		if err := p.check(); err != nil {
+			return c, fmt.Errorf("phase %d (%s): %w", i+1, p.Name, err)
+		}
 	}
 	return c, nil
 }

@@ -104,6 +104,26 @@ func parseCounters(text []byte) Counters {
 	return c
 }
 
+// gauge says whether a counter tells how something is, not how often something was.
+func gauge(name string) bool { return name == "memory" }
+
+// since returns by how much the counters have grown; those that have not are left out.
+func (c Counters) since(before Counters) Counters {
+	if c == nil {
+		return nil
+	}
+	grown := Counters{}
+	for name, v := range c {
+		if !gauge(name) {
+			v -= before[name]
+		}
+		if v != 0 {
+			grown[name] = v
+		}
+	}
+	return grown
+}
+
 // sum adds up the counters whose names begin and end so, which are those of one metric with different labels. ok is
 // false when there is none.
 func (c Counters) sum(prefix, suffix string) (total float64, ok bool) {

@@ -62,11 +62,18 @@ func TestDiskFull(t *testing.T) {
 		} {
 			dir := mountTmpfs(t, 0, "size=1m")
 			c.cfg.Threads = c.threads
-			res, err := runner(c.cfg).Run(t.Context(), dir)
+			r := runner(c.cfg)
+			res, err := r.Run(t.Context(), dir)
+			if !errors.Is(err, ErrSpace) || res != nil || strings.Count(err.Error(), "\n") != 0 {
+				t.Errorf("%s: error %v, want ErrSpace before anything is written", c.phase, err)
+			}
+			// Somebody else may take the room meanwhile.
+			r.free = func(string) (int64, int64, error) { return 1 << 40, 1 << 40, nil }
+			res, err = r.Run(t.Context(), dir)
 			if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), c.phase) {
 				t.Errorf("%s: error %v, want ENOSPC", c.phase, err)
 			}
-			if got := res.Phases[0].Bytes; got > 1<<20 {
+			if got := res.Phases[0].Bytes(); got > 1<<20 {
 				t.Errorf("%s: counted %d bytes on a disk of 1 MiB", c.phase, got)
 			}
 			assertEmpty(t, dir)

@@ -22,14 +22,15 @@ type pattern struct {
 
 // newPattern makes contents for a workload. The seed tells runs apart.
 func newPattern(seed uint64, c Config) *pattern {
-	var longest, total int64
+	var piece, total int64
 	for _, p := range phases(c) {
-		longest = max(longest, p.Size)
+		size := p.longest()
+		piece = max(piece, min(p.block(c), size))
 		// A file longer than the period fills it alone; cutting it here keeps the sum from overflowing.
-		total = max(total, min(p.Size+stagger, maxPeriod)*min(int64(p.Files)*int64(c.Threads), maxPeriod))
+		total = max(total, min(size+stagger, maxPeriod)*min(int64(p.Files)*int64(c.Threads), maxPeriod))
 	}
-	period := min(total, maxPeriod)
-	random := make([]byte, period+min(c.BlockSize, longest))
+	period := max(min(total, maxPeriod), 1)
+	random := make([]byte, period+piece)
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	_, _ = rand.NewChaCha8(key).Read(random[:period]) // never fails

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"jfs/internal/units"
 )
@@ -22,25 +23,36 @@ type row struct {
 	failed            bool
 }
 
-// Report prints the parameters and the table of the result.
+// Report prints the parameters and the table of the result, as scripts know them, and behind that what notes there are.
 func (r *Result) Report(w io.Writer, colour bool) error {
 	var b strings.Builder
 	r.writeHeader(&b)
 	writeTable(&b, r.rows(), colour)
-	if r.CachesKept != nil {
-		fmt.Fprintf(&b, "Read and stat figures may come from the kernel's caches: %v\n", r.CachesKept)
+	for _, n := range r.Notes {
+		fmt.Fprintln(&b, n)
+	}
+	for _, p := range r.Phases {
+		for i, one := range p.Rounds {
+			if one.State != "" {
+				fmt.Fprintf(&b, "%s, round %d: %s\n", p.Phase.Name, i+1, one.State)
+			}
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 func (r *Result) writeHeader(b *strings.Builder) {
+	if r.Header != "" {
+		fmt.Fprintf(b, "%s\nTime used: %.1f s\n", r.Header, r.Elapsed.Seconds())
+		return
+	}
 	c := r.Config
 	parts := []string{"BlockSize: " + units.FormatShort(uint64(c.BlockSize))}
-	if !c.SkipBig {
+	if c.Phases == nil && !c.SkipBig {
 		parts = append(parts, "BigFileSize: "+units.FormatShort(uint64(c.BigFileSize)))
 	}
-	if !c.SkipSmall {
+	if c.Phases == nil && !c.SkipSmall {
 		parts = append(parts, "SmallFileSize: "+units.FormatShort(uint64(c.SmallFileSize)),
 			fmt.Sprintf("SmallFileCount: %d", c.SmallFileCount))
 	}
@@ -74,33 +86,47 @@ func (r *Result) rows() []row {
 
 func (r PhaseResult) row() row {
 	switch {
-	case r.Err != nil:
+	case r.Failed() != "":
 		return row{item: r.Phase.Name, value: "failed", cost: "-", failed: true}
 	case r.Phase.Measure == Throughput:
 		return row{
 			item:  r.Phase.Name,
 			value: fmt.Sprintf("%.2f MiB/s", r.PerSecond()/float64(units.MiB)),
-			cost:  fmt.Sprintf("%.2f s/file", r.PerFile().Seconds()),
+			cost:  fmt.Sprintf("%.2f s/%s", r.PerFile().Seconds(), r.Phase.unit()),
 		}
 	default:
 		return row{
 			item:  r.Phase.Name,
-			value: fmt.Sprintf("%.1f files/s", r.PerSecond()),
-			cost:  fmt.Sprintf("%.2f ms/file", float64(r.PerFile())/float64(time.Millisecond)),
+			value: fmt.Sprintf("%.1f %ss/s", r.PerSecond(), r.Phase.unit()),
+			cost:  fmt.Sprintf("%.2f ms/%s", float64(r.PerFile())/float64(time.Millisecond), r.Phase.unit()),
 		}
 	}
 }
 
 // writeTable prints rows with borders, every column as wide as its longest cell.
 func writeTable(b *strings.Builder, rows []row, colour bool) {
-	titles := [3]string{"ITEM", "VALUE", "COST"}
-	var width [3]int
+	lines := make([]line, len(rows))
+	for i, r := range rows {
+		lines[i] = line{[]string{r.item, r.value, r.cost}, r.colour()}
+	}
+	writeLines(b, []string{"ITEM", "VALUE", "COST"}, lines, colour)
+}
+
+// line is a line of any table, with the colour of all but its first cell; "" for none.
+type line struct {
+	cells  []string
+	colour string
+}
+
+// writeLines prints a table with borders.
+func writeLines(b *strings.Builder, titles []string, lines []line, colour bool) {
+	width := make([]int, len(titles))
 	for i, t := range titles {
 		width[i] = len(t)
 	}
-	for _, r := range rows {
-		for i, cell := range r.cells() {
-			width[i] = max(width[i], len(cell))
+	for _, l := range lines {
+		for i, cell := range l.cells {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
 		}
 	}
 	border := "+"
@@ -114,11 +140,11 @@ func writeTable(b *strings.Builder, rows []row, colour bool) {
 		fmt.Fprintf(b, "| %*s%-*s ", left, "", width[i]-left, t)
 	}
 	fmt.Fprintf(b, "|\n%s\n", border)
-	for _, r := range rows {
-		for i, cell := range r.cells() {
+	for _, l := range lines {
+		for i, cell := range l.cells {
 			on, off := "", ""
-			if colour && i > 0 {
-				on, off = r.colour(), plain
+			if colour && i > 0 && l.colour != "" {
+				on, off = l.colour, plain
 			}
 			fmt.Fprintf(b, "| %s%*s%s ", on, width[i], cell, off)
 		}
@@ -126,8 +152,6 @@ func writeTable(b *strings.Builder, rows []row, colour bool) {
 	}
 	fmt.Fprintln(b, border)
 }
-
-func (r row) cells() [3]string { return [3]string{r.item, r.value, r.cost} }
 
 func (r row) colour() string {
 	if r.failed {

@@ -97,7 +97,7 @@ juicefs_blockcache_hits 15
 `}
 	r.counters = func(string) (Counters, error) {
 		c := parseCounters([]byte(stats[0]))
-		stats = stats[1:]
+		stats = stats[len(stats)-1:]
 		return c, nil
 	}
 	r.dropCaches = func(string) error { return errNotRoot }
@@ -128,8 +128,8 @@ func TestReportOfFailedRun(t *testing.T) {
 	res := &Result{
 		Config: Config{BlockSize: 4096, BigFileSize: 1 << 20, SkipSmall: true, Threads: 1},
 		Phases: []PhaseResult{
-			{Phase: write, Threads: 1, Files: 1, Bytes: 1 << 20},
-			{Phase: read, Threads: 1, Err: errors.New("broken")},
+			{Phase: write, Threads: 1, Rounds: []Round{{Files: 1, Bytes: 1 << 20}}},
+			{Phase: read, Threads: 1, Rounds: []Round{{Failed: "broken"}}},
 		},
 	}
 	compare(t, report(t, res, true), `

@@ -1,99 +1,177 @@
 package bench
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"jfs/bench/stats"
+)
 
 // Result is what a run has counted.
 type Result struct {
-	Config     Config // with its defaults filled in
-	Phases     []PhaseResult
-	Elapsed    time.Duration // all phases and what lies between them
-	CachesKept error         // why the kernel's caches were not dropped before a phase that wants them cold, or nil
-	Before     Counters      // of the mount that was measured; nil on other file systems
-	After      Counters
+	Format      int           `json:"format"`          // of the file that it is kept in, see Save
+	Kind        string        `json:"kind"`            // what was measured: KindFiles, KindStore, KindMeta
+	Name        string        `json:"name,omitempty"`  // what the user calls it
+	Flags       []string      `json:"flags,omitempty"` // of the mount, if the benchmark has mounted it
+	Path        string        `json:"path"`
+	Header      string        `json:"header,omitempty"` // first line of the table, where it is not about files
+	Started     time.Time     `json:"started"`
+	Environment Environment   `json:"environment"`
+	Config      Config        `json:"config"` // with its defaults filled in
+	Phases      []PhaseResult `json:"phases"`
+	Elapsed     time.Duration `json:"elapsed_ns"`       // all phases and what lies between them
+	Before      Counters      `json:"before,omitempty"` // of the mount that was measured; nil on other file systems
+	After       Counters      `json:"after,omitempty"`
+	Notes       []string      `json:"notes,omitempty"` // what a reader of the figures should know
+
+	CachesKept error `json:"-"` // why the kernel's caches were not dropped before a phase that wants them cold, or nil
 }
 
-// PhaseResult is what one phase has counted, up to its end or to its first error.
+// What a Result can be about.
+const (
+	KindFiles = "bench"
+	KindStore = "objbench"
+	KindMeta  = "mdtest"
+)
+
+// PhaseResult is what one phase has counted in all rounds, up to its end or to its first error.
 type PhaseResult struct {
-	Phase   Phase
-	Threads int
-	Files   int64 // finished, of all threads
-	Bytes   int64 // moved, of all threads
-	Elapsed time.Duration
-	Err     error // what ended the phase early
+	Phase   Phase   `json:"phase"`
+	Threads int     `json:"threads"`
+	Rounds  []Round `json:"rounds"`
+	// Latency holds the times of each kind of call, of all rounds: "item" from the beginning to the end of an item,
+	// and "open", "read", "write", "fsync", "close".
+	Latency map[string]*stats.Histogram `json:"latency,omitempty"`
 }
 
-// PerSecond returns bytes or files a second, whichever the phase is judged by.
-func (r PhaseResult) PerSecond() float64 {
-	n := r.Files
+// Round is what a phase has counted in one round.
+type Round struct {
+	Files   int64         `json:"items"` // finished, of all threads
+	Bytes   int64         `json:"bytes"` // moved, of all threads
+	Elapsed time.Duration `json:"elapsed_ns"`
+	// Drain is the time after a phase that writes until everything is in the store, or on the disk.
+	Drain    time.Duration `json:"drain_ns,omitempty"`
+	Counters Counters      `json:"counters,omitempty"` // by how much those of the mount have grown; memory: what it is
+	State    string        `json:"state,omitempty"`    // why the caches were not in the state asked for; "": they were
+	Failed   string        `json:"error,omitempty"`
+	Err      error         `json:"-"` // what ended it early
+}
+
+// amount is what the rate of the phase counts.
+func (r PhaseResult) amount(one Round) float64 {
 	if r.Phase.Measure == Throughput {
-		n = r.Bytes
+		return float64(one.Bytes)
 	}
-	return float64(n) / max(r.Elapsed, 1).Seconds()
+	return float64(one.Files)
 }
 
-// PerFile returns how long a file took the thread that worked on it.
-func (r PhaseResult) PerFile() time.Duration {
-	if r.Files == 0 {
-		return 0
-	}
-	return time.Duration(float64(r.Elapsed) * float64(r.Threads) / float64(r.Files))
-}
-
-// activity is a kind of work of a mount during a run.
-type activity struct {
-	name    string
-	count   float64
-	seconds float64
-}
-
-// source names the counters of one activity: how often and how many seconds, each the sum over all labels.
-type source struct {
-	count, seconds [2]string // prefix and suffix
-}
-
-// histogram is the source that a histogram gives.
-func histogram(name string) source {
-	return source{[2]string{name, "_total"}, [2]string{name, "_sum"}}
-}
-
-// activities compares the counters before and after a run; an activity whose counters are missing is left out. Of
-// several sources the first that is there counts.
-func (r *Result) activities() []activity {
-	const requests = "object_request_durations_histogram_seconds_"
-	var list []activity
-	for _, kind := range []struct {
-		name    string
-		sources []source
-	}{
-		{"FUSE operation", []source{
-			histogram("fuse_ops_durations_histogram_seconds"),
-			{[2]string{"fuse_ops_total_", ""}, [2]string{"fuse_ops_durations_seconds_", ""}},
-		}},
-		{"Update meta", []source{
-			histogram("transaction_durations_histogram_seconds"),
-			{[2]string{"meta_ops_total_", ""}, [2]string{"meta_ops_duration_seconds_", ""}},
-		}},
-		{"Put object", []source{histogram(requests + "PUT")}},
-		{"Get object", []source{histogram(requests + "GET")}},
-		{"Delete object", []source{histogram(requests + "DELETE")}},
-		{"Write into cache", []source{histogram("blockcache_write_hist_seconds")}},
-		{"Read from cache", []source{histogram("blockcache_read_hist_seconds")}},
-	} {
-		for _, s := range kind.sources {
-			count, ok := r.grown(s.count)
-			seconds, timed := r.grown(s.seconds)
-			if ok && timed {
-				list = append(list, activity{kind.name, count, seconds})
-				break
-			}
+// Rates returns bytes or items a second, whichever the phase is judged by, of each round that has come to its end.
+func (r PhaseResult) Rates() []float64 {
+	var list []float64
+	for _, one := range r.Rounds {
+		if one.Failed == "" {
+			list = append(list, r.amount(one)/max(one.Elapsed, 1).Seconds())
 		}
 	}
 	return list
 }
 
-// grown returns by how much a sum of counters has grown. A counter that appears only afterwards began at 0.
-func (r *Result) grown(names [2]string) (diff float64, ok bool) {
-	after, ok := r.After.sum(names[0], names[1])
-	before, _ := r.Before.sum(names[0], names[1])
-	return after - before, ok
+// Drained is Rates with the time until everything is in the store. It is nil for a phase that writes nothing.
+func (r PhaseResult) Drained() []float64 {
+	if !r.Phase.writes() {
+		return nil
+	}
+	var list []float64
+	for _, one := range r.Rounds {
+		if one.Failed == "" {
+			list = append(list, r.amount(one)/max(one.Elapsed+one.Drain, 1).Seconds())
+		}
+	}
+	return list
+}
+
+// PerSecond returns the mean of the rates; what a round has done that failed counts if there is no other.
+func (r PhaseResult) PerSecond() float64 {
+	rates := r.Rates()
+	if len(rates) == 0 {
+		if len(r.Rounds) == 0 {
+			return 0
+		}
+		last := r.Rounds[len(r.Rounds)-1]
+		return r.amount(last) / max(last.Elapsed, 1).Seconds()
+	}
+	mean, _ := stats.Mean(rates)
+	return mean
+}
+
+// PerFile returns how long an item took the thread that worked on it.
+func (r PhaseResult) PerFile() time.Duration {
+	if r.Files() == 0 {
+		return 0
+	}
+	var elapsed time.Duration
+	for _, one := range r.Rounds {
+		elapsed += one.Elapsed
+	}
+	return time.Duration(float64(elapsed) * float64(r.Threads) / float64(r.Files()))
+}
+
+// Files returns the items of all rounds.
+func (r PhaseResult) Files() (n int64) {
+	for _, one := range r.Rounds {
+		n += one.Files
+	}
+	return n
+}
+
+// Bytes returns the bytes of all rounds.
+func (r PhaseResult) Bytes() (n int64) {
+	for _, one := range r.Rounds {
+		n += one.Bytes
+	}
+	return n
+}
+
+// Failed says what ended the phase early; "" if nothing did.
+func (r PhaseResult) Failed() string {
+	for _, one := range r.Rounds {
+		if one.Failed != "" {
+			return one.Failed
+		}
+	}
+	return ""
+}
+
+// Call is the kind of call whose times describe the phase best: of big files each call, else the whole item.
+func (r PhaseResult) Call() string {
+	if r.Phase.Measure == Throughput {
+		for _, kind := range []string{string(r.Phase.Op), "write", "read"} {
+			if r.Latency[kind] != nil {
+				return kind
+			}
+		}
+	}
+	return "item"
+}
+
+// writes says whether the phase leaves data behind that has to get to the store.
+func (p Phase) writes() bool { return p.Op == Write || p.Op == Random && p.Writes > 0 }
+
+// Counted is by how much the counters of the mount have grown in all rounds; nil where there are none. The memory is
+// the largest that was seen after a round.
+func (r PhaseResult) Counted() Counters {
+	var sum Counters
+	for _, one := range r.Rounds {
+		for name, v := range one.Counters {
+			if sum == nil {
+				sum = Counters{}
+			}
+			if gauge(name) {
+				sum[name] = math.Max(sum[name], v)
+			} else {
+				sum[name] += v
+			}
+		}
+	}
+	return sum
 }

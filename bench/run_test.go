@@ -23,7 +23,9 @@ func small() Config {
 
 // runner leaves the machine's caches alone.
 func runner(c Config) *Runner {
-	return &Runner{Config: c, dropCaches: func(string) error { return nil }}
+	return &Runner{
+		Config: c, dropCaches: func(string) error { return nil }, sync: func(context.Context, string) error { return nil },
+	}
 }
 
 // tree returns the lengths of all files below dir by their base names.
@@ -95,7 +97,7 @@ func TestRunCounts(t *testing.T) {
 	}
 	for i, w := range want {
 		p := res.Phases[i]
-		if p.Phase.Name != w.name || p.Files != w.files || p.Bytes != w.bytes || p.Threads != 3 || p.Err != nil {
+		if p.Phase.Name != w.name || p.Files() != w.files || p.Bytes() != w.bytes || p.Threads != 3 || p.Failed() != "" || len(p.Rounds) != 1 {
 			t.Errorf("phase %d: %+v, want %+v", i, p, w)
 		}
 	}
@@ -222,7 +224,7 @@ func TestFaultsAreFound(t *testing.T) {
 				t.Fatalf("error %v, want %v in phase %s", err, c.want, c.phase)
 			}
 			last := res.Phases[len(res.Phases)-1]
-			if res.CachesKept != nil || last.Phase.Name != c.phase || last.Err == nil {
+			if res.CachesKept != nil || last.Phase.Name != c.phase || last.Failed() == "" {
 				t.Errorf("spoiled: %v; last phase %+v", res.CachesKept, last)
 			}
 			assertEmpty(t, dir)
@@ -246,7 +248,7 @@ func TestCancel(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v", err)
 			}
-			if len(res.Phases) != i+1 || res.Phases[i].Files != 0 || res.Phases[i].Bytes != 0 {
+			if len(res.Phases) != i+1 || res.Phases[i].Files() != 0 || res.Phases[i].Bytes() != 0 {
 				t.Errorf("phases %+v", res.Phases)
 			}
 			assertEmpty(t, dir)
@@ -312,13 +314,13 @@ func TestLeaveOut(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	got, err := Config{}.withDefaults()
-	want := Config{BlockSize: 1 << 20, BigFileSize: 1 << 30, SmallFileSize: 128 << 10, SmallFileCount: 100, Threads: 1}
-	if err != nil || got != want {
+	want := Config{BlockSize: 1 << 20, BigFileSize: 1 << 30, SmallFileSize: 128 << 10, SmallFileCount: 100, Threads: 1, Rounds: 1}
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults: %+v, %v", got, err)
 	}
 	for _, bad := range []Config{
 		{BlockSize: -1}, {BlockSize: 1<<30 + 1}, {BigFileSize: -1}, {SmallFileSize: -1},
-		{SmallFileCount: -1}, {Threads: -1}, {SkipBig: true, SkipSmall: true},
+		{SmallFileCount: -1}, {Threads: -1}, {Rounds: -1}, {Caches: "lukewarm"}, {SkipBig: true, SkipSmall: true},
 	} {
 		dir := t.TempDir()
 		res, err := runner(bad).Run(t.Context(), dir)

@@ -1,17 +1,15 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"jfs/bench/stats"
 )
 
 // ErrContents means that a file is not as it was written.
@@ -25,33 +23,57 @@ type counts struct {
 	files, bytes atomic.Int64
 }
 
-// phase runs one phase on all threads; the first that fails stops the others.
-func (r *run) phase(ctx context.Context, p Phase) PhaseResult {
-	workers := make([]worker, r.cfg.Threads)
-	var done counts
-	for i := range workers {
-		workers[i] = worker{run: r, phase: p, thread: i, done: &done}
-		if p.Op == Read {
-			workers[i].buf = make([]byte, min(r.cfg.BlockSize, p.Size+1)) // + 1 to see a file that is too long
+// times are distributions of times by the kind of call.
+type times map[string]*stats.Histogram
+
+// took notes a call that began at start, and returns the time now.
+func (t times) took(kind string, start time.Time) time.Time {
+	h := t[kind]
+	if h == nil {
+		h = stats.NewHistogram()
+		t[kind] = h
+	}
+	now := time.Now()
+	h.Record(now.Sub(start))
+	return now
+}
+
+// merge adds the times of another.
+func (t times) merge(other times) {
+	for kind, h := range other {
+		if t[kind] == nil {
+			t[kind] = stats.NewHistogram()
 		}
+		t[kind].Merge(h)
+	}
+}
+
+// phase runs one phase on all threads; the first that fails stops the others.
+func (r *run) phase(ctx context.Context, p Phase, to *PhaseResult) (Round, error) {
+	var done counts
+	workers := make([]*worker, r.cfg.Threads)
+	for i := range workers {
+		workers[i] = r.newWorker(p, i, &done)
 	}
 	stop := r.watch(p, &done)
 	group, ctx := errgroup.WithContext(ctx)
 	begin := r.now()
-	for i := range workers {
-		group.Go(func() error { return workers[i].work(ctx) })
+	for _, w := range workers {
+		group.Go(func() error { return w.work(ctx) })
 	}
 	err := group.Wait()
 	elapsed := r.now().Sub(begin)
 	stop()
-	return PhaseResult{
-		Phase:   p,
-		Threads: r.cfg.Threads,
-		Files:   done.files.Load(),
-		Bytes:   done.bytes.Load(),
-		Elapsed: elapsed,
-		Err:     err,
+	for _, w := range workers {
+		times(to.Latency).merge(w.times)
 	}
+	if p.Op == Rename && err == nil {
+		if r.renamed == nil {
+			r.renamed = map[string]bool{}
+		}
+		r.renamed[p.Set] = !r.renamed[p.Set]
+	}
+	return Round{Files: done.files.Load(), Bytes: done.bytes.Load(), Elapsed: elapsed}, err
 }
 
 // watch tells Progress how far the phase is until stop is called.
@@ -59,13 +81,23 @@ func (r *run) watch(p Phase, done *counts) (stop func()) {
 	if r.Progress == nil {
 		return func() {}
 	}
-	files := int64(r.cfg.Threads) * int64(p.Files)
+	var files int64
+	for t := range r.cfg.Threads {
+		files += int64(p.items(t, r.cfg.Threads))
+	}
+	bytes := int64(r.cfg.Threads) * p.moves(p.block(r.cfg))
+	begin := time.Now()
 	tell := func() {
 		r.Progress(Progress{
-			Phase: p, Files: done.files.Load(), Bytes: done.bytes.Load(),
-			TotalFiles: files, TotalBytes: files * p.moves(),
+			Phase: p, Round: r.round, Rounds: r.cfg.Rounds, Files: done.files.Load(), Bytes: done.bytes.Load(),
+			TotalFiles: files, TotalBytes: bytes, Elapsed: time.Since(begin),
 		})
 	}
+	return ticking(tell)
+}
+
+// ticking calls tell now, at every tick, and when stop is called.
+func ticking(tell func()) (stop func()) {
 	tell()
 	quit, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -88,102 +120,41 @@ func (r *run) watch(p Phase, done *counts) (stop func()) {
 	}
 }
 
-// worker is one thread of a phase.
-type worker struct {
-	*run
-	phase  Phase
-	thread int
-	buf    []byte // for reading
-	done   *counts
-}
-
-func (w *worker) work(ctx context.Context) error {
-	for i := range w.phase.Files {
+func (w *worker) work(ctx context.Context) (err error) {
+	defer func() { err = w.closeAll(err) }()
+	n := w.phase.items(w.thread, w.cfg.Threads)
+	order := w.order(n)
+	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name := filepath.Join(w.dir, fmt.Sprintf("%s.%d.%d", w.phase.Set, w.thread, i))
-		// Files written at the same time are neighbours in the pattern, so that a block packed of them has no repetition.
-		start := w.data.start(i*w.cfg.Threads+w.thread, w.phase.Size)
-		var err error
-		switch w.phase.Op {
-		case Write:
-			err = w.write(ctx, name, start)
-		case Read:
-			err = w.read(ctx, name, start)
-		case Stat:
-			err = w.stat(name)
+		if order != nil {
+			i = order[i]
 		}
-		if err != nil {
+		start := time.Now()
+		if err := w.item(ctx, i); err != nil {
 			return err
 		}
+		w.times.took("item", start)
 		w.done.files.Add(1)
 	}
 	return nil
 }
 
-func (w *worker) write(ctx context.Context, name string, start int64) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
+func (w *worker) item(ctx context.Context, i int) error {
+	switch w.phase.Op {
+	case Write:
+		return w.write(ctx, i)
+	case Read:
+		return w.read(ctx, i)
+	case Random:
+		return w.random()
+	case Stat:
+		return w.stat(i)
+	case Mkdir, Readdir, Rmdir:
+		return w.directory(i)
+	case Create, Rename, Unlink:
+		return w.name(i)
 	}
-	for off := int64(0); off < w.phase.Size && err == nil; {
-		if err = ctx.Err(); err != nil {
-			break
-		}
-		var n int
-		n, err = f.Write(w.data.at(start, off, int(min(w.cfg.BlockSize, w.phase.Size-off))))
-		off += int64(n)
-		w.done.bytes.Add(int64(n))
-	}
-	// A file system may say only now that the data did not get through.
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
-func (w *worker) read(ctx context.Context, name string, start int64) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	off := int64(0)
-	for off <= w.phase.Size {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := f.Read(w.buf)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if w.phase.Verify && off+int64(n) <= w.phase.Size && !bytes.Equal(w.buf[:n], w.data.at(start, off, n)) {
-			return fmt.Errorf("read %s: %w: bytes %d to %d differ", name, ErrContents, off, off+int64(n))
-		}
-		off += int64(n)
-		w.done.bytes.Add(int64(n))
-	}
-	return w.checkLength(name, off)
-}
-
-func (w *worker) stat(name string) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	return w.checkLength(name, info.Size())
-}
-
-func (w *worker) checkLength(name string, n int64) error {
-	if n > w.phase.Size {
-		return fmt.Errorf("%s: %w: longer than %d bytes", name, ErrContents, w.phase.Size)
-	}
-	if n < w.phase.Size {
-		return fmt.Errorf("%s: %w: %d bytes of %d", name, ErrContents, n, w.phase.Size)
-	}
-	return nil
+	return fmt.Errorf("%w: no operation is called %q", ErrConfig, w.phase.Op)
 }

@@ -43,6 +43,13 @@ type Source interface {
 	Load(ctx context.Context, key Key) (*bytepool.Buf, error)
 }
 
+// RangeSource is a Source that can be told more of a reader.
+type RangeSource interface {
+	Source
+	// ReadRange is ReadAt for a reader that is not expected to want the rest of the block soon.
+	ReadRange(ctx context.Context, key Key, dst []byte, off int) error
+}
+
 // Sink takes blocks. A block is written once and never changed.
 type Sink interface {
 	Put(ctx context.Context, key Key, data []byte) error

@@ -106,6 +106,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// WholeBlocks reports whether ReadAt has to load the whole block to give a part of it.
+func (s *Store) WholeBlocks() bool { return s.whole }
+
 // Load returns the whole block; the caller releases it. Callers that want one block at the same time share
 // one request; it ends early only when none of them is left.
 //

@@ -17,7 +17,8 @@ import (
 
 var _ Tier = (*Disk)(nil)
 
-// Disk is the tier on a local disk, one file per block. It survives a restart, and a crash costs at most the
+// Disk is the tier on a local disk, one file per block, and one for the parts of a block that is not there whole. It
+// survives a restart, and a crash costs at most the
 // blocks being written. Until the scan that OpenDisk starts has seen everything, reads try the file itself.
 //
 // What is on the disk stays within MaxBytes by the space really allocated, but for the writes in flight, and
@@ -46,16 +47,20 @@ type Disk struct {
 	scans    uint32
 	index    *index
 	pending  map[block.Key]*pending
-	queue    []*pending // of those the ones that no worker has taken
-	queued   int64      // bytes of pending
-	reserved int64      // space of the writes in flight
-	writing  int64      // number of the writes in flight
+	parts    map[block.Key][]*pending // parts of blocks likewise
+	queue    []*pending               // of those the ones that no worker has taken
+	queued   int64                    // bytes of pending
+	reserved int64                    // space of the writes in flight
+	writing  int64                    // number of the writes in flight
 	pressure pressure
+
+	partOpen sync.Mutex // held while a file with parts is opened, of which there must be one handle
 }
 
-// pending is a block on its way to the disk; reads find it here.
+// pending is a block or a part of one on its way to the disk; reads find it here.
 type pending struct {
-	key     block.Key
+	key     fileKey
+	off     int // where in the block buf begins
 	buf     *bytepool.Buf
 	removed bool
 }
@@ -76,7 +81,7 @@ func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 		o: o, log: o.Log.With("dir", dir), layout: l, handles: newHandles(o.OpenFiles),
 		writer: hex.EncodeToString(token[:]),
 		stop:   make(chan struct{}), scanned: make(chan struct{}),
-		index: newIndex(o.Eviction), pending: make(map[block.Key]*pending),
+		index: newIndex(o.Eviction), pending: make(map[block.Key]*pending), parts: make(map[block.Key][]*pending),
 	}
 	d.scratch.New = func() any { return new([pieceSize]byte) }
 	d.work, d.idle = sync.NewCond(&d.mu), sync.NewCond(&d.mu)
@@ -95,19 +100,24 @@ func (d *Disk) ReadAt(key block.Key, dst []byte, off int) bool {
 // Has implements Tier.
 func (d *Disk) Has(key block.Key) bool {
 	d.mu.Lock()
-	known := d.pending[key] != nil || d.index.m[key] != nil
+	known := d.known(key)
 	look := !known && !d.complete && !d.closed
 	d.mu.Unlock()
 	if !look {
 		return known
 	}
 	var st syscall.Stat_t
-	return syscall.Stat(d.layout.path(key), &st) == nil && st.Size == fileSize(key)
+	return syscall.Stat(d.layout.path(fileKey{Key: key}), &st) == nil && st.Size == fileSize(key)
 }
 
 // Put implements Tier. It retains buf until the block is written or dropped; QueueBytes bounds how much it
 // retains in all, and a disk that does not answer holds no more than that.
 func (d *Disk) Put(key block.Key, buf *bytepool.Buf) { d.put(context.Background(), key, buf, false) }
+
+// known reports whether a block is there or on its way. d.mu is held.
+func (d *Disk) known(key block.Key) bool {
+	return d.pending[key] != nil || d.index.m[fileKey{Key: key}] != nil
+}
 
 // PutWait is Put for a block that is not to be dropped because too many wait: it waits until none does, or ctx ends.
 func (d *Disk) PutWait(ctx context.Context, key block.Key, buf *bytepool.Buf) {
@@ -125,7 +135,7 @@ func (d *Disk) put(ctx context.Context, key block.Key, buf *bytepool.Buf, wait b
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed || d.pending[key] != nil || d.index.m[key] != nil {
+	if d.closed || d.known(key) {
 		return
 	}
 	full := func() bool { return d.queued > 0 && d.queued+size > d.o.QueueBytes }
@@ -139,7 +149,7 @@ func (d *Disk) put(ctx context.Context, key block.Key, buf *bytepool.Buf, wait b
 			d.idle.Wait()
 		}
 		stop()
-		if d.closed || d.pending[key] != nil || d.index.m[key] != nil { // somebody else was faster
+		if d.closed || d.known(key) { // somebody else was faster
 			return
 		}
 	}
@@ -147,10 +157,15 @@ func (d *Disk) put(ctx context.Context, key block.Key, buf *bytepool.Buf, wait b
 		d.drops.Add(1)
 		return
 	}
-	p := &pending{key: key, buf: buf.Retain()}
+	p := &pending{key: fileKey{Key: key}, buf: buf.Retain()}
 	d.pending[key] = p
+	d.enqueue(p)
+}
+
+// enqueue is called with mu held.
+func (d *Disk) enqueue(p *pending) {
 	d.queue = append(d.queue, p)
-	d.queued += size
+	d.queued += int64(len(p.buf.B))
 	d.work.Signal()
 }
 
@@ -162,11 +177,20 @@ func (d *Disk) Remove(key block.Key) {
 		p.removed = true
 		delete(d.pending, key)
 	}
-	known := d.index.remove(d.index.m[key])
-	look := known || !d.complete && !d.closed
+	for _, p := range d.parts[key] {
+		p.removed = true
+	}
+	delete(d.parts, key)
+	blind := !d.complete && !d.closed
+	whole, part := fileKey{Key: key}, fileKey{key, true}
+	lookWhole := d.index.remove(d.index.m[whole]) || blind
+	lookPart := d.index.remove(d.index.m[part]) || blind
 	d.mu.Unlock()
-	if look {
-		d.unlink(key)
+	if lookWhole {
+		d.unlink(whole)
+	}
+	if lookPart {
+		d.unlink(part)
 	}
 }
 
@@ -213,52 +237,117 @@ func (d *Disk) fill(key block.Key, dst []byte, off int) bool {
 		return false
 	}
 	d.mu.Lock()
-	if p := d.pending[key]; p != nil {
+	if p := d.waiting(key, off, len(dst)); p != nil {
 		buf := p.buf.Retain()
 		d.mu.Unlock()
-		copy(dst, buf.B[off:])
+		copy(dst, buf.B[off-p.off:])
 		buf.Release()
 		return true
 	}
-	e := d.index.m[key]
-	if d.closed || e == nil && d.complete {
-		d.mu.Unlock()
+	whole := d.find(fileKey{Key: key})
+	d.mu.Unlock()
+	if whole.look && d.fillFile(whole, dst, off) {
+		return true
+	}
+	if !hasParts(key) {
 		return false
 	}
-	if e != nil {
-		now := d.o.Now().UnixNano()
-		if d.expired(e.used, now) {
-			d.index.remove(e)
-			d.mu.Unlock()
-			d.unlink(key)
-			d.evictions.Add(1)
-			return false
-		}
-		d.index.use(e, now)
-	}
+	d.mu.Lock()
+	part := d.find(fileKey{key, true})
 	d.mu.Unlock()
+	return part.look && d.fillFile(part, dst, off)
+}
 
-	h := d.handles.get(key)
+// waiting returns what waits to be written and holds n bytes at off of a block. d.mu is held.
+func (d *Disk) waiting(key block.Key, off, n int) *pending {
+	if p := d.pending[key]; p != nil {
+		return p
+	}
+	if len(d.parts) == 0 {
+		return nil
+	}
+	for _, p := range d.parts[key] {
+		if p.off <= off && off+n <= p.off+len(p.buf.B) {
+			return p
+		}
+	}
+	return nil
+}
+
+// finding is what the index knows of a file.
+type finding struct {
+	key  fileKey
+	e    *entry // nil: it is not known, but may be there nevertheless
+	look bool   // whether the file is to be tried
+	old  bool   // it has expired
+}
+
+// find looks a file up and notes its use. d.mu is held.
+func (d *Disk) find(key fileKey) finding {
+	e := d.index.m[key]
+	f := finding{key: key, e: e, look: !d.closed && (e != nil || !d.complete)}
+	if f.look && e != nil {
+		now := d.o.Now().UnixNano()
+		if f.old = d.expired(e.used, now); f.old {
+			d.index.remove(e)
+		} else {
+			d.index.use(e, now)
+		}
+	}
+	return f
+}
+
+// fillFile reads from a file that find has named.
+func (d *Disk) fillFile(f finding, dst []byte, off int) bool {
+	h := d.handle(f)
 	if h == nil {
-		var err error
-		if h, err = d.layout.open(key); err != nil {
-			d.unreadable(key, e, err)
-			return false
-		}
-		if !d.keepOpen(h, e == nil) {
-			d.handles.release(h)
-			return false
-		}
+		return false
 	}
 	defer d.handles.release(h)
+	if h.key.part {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		if !h.covers(off, len(dst)) {
+			return false
+		}
+	}
 	scratch := d.scratch.Get().(*[pieceSize]byte)
 	err := h.read(dst, off, d.o.Checksum, scratch[:])
 	d.scratch.Put(scratch)
 	if err != nil {
-		d.unreadable(key, e, err)
+		d.unreadable(f.key, f.e, err)
 		return false
 	}
 	return true
+}
+
+// handle opens a file that find has named, unless it is open; nil is a miss. The caller releases it.
+func (d *Disk) handle(f finding) *handle {
+	if f.old {
+		d.unlink(f.key)
+		d.evictions.Add(1)
+		return nil
+	}
+	if h := d.handles.get(f.key); h != nil {
+		return h
+	}
+	if f.key.part {
+		d.partOpen.Lock()
+		defer d.partOpen.Unlock()
+		if h := d.handles.get(f.key); h != nil {
+			return h
+		}
+	}
+	h, err := d.layout.open(f.key)
+	if err != nil {
+		d.unreadable(f.key, f.e, err)
+		return nil
+	}
+	if !d.keepOpen(h, f.e == nil) {
+		d.handles.release(h)
+		return nil
+	}
+	return h
 }
 
 // keepOpen shares a handle just opened. A file found before the scan found it enters the index, unless it
@@ -287,7 +376,7 @@ func (d *Disk) keepOpen(h *handle, found bool) bool {
 }
 
 // unreadable deals with a failed read of a block that was known as e, or not known.
-func (d *Disk) unreadable(key block.Key, e *entry, err error) {
+func (d *Disk) unreadable(key fileKey, e *entry, err error) {
 	missing, broken := errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EIO)
 	if !missing && !broken && !errors.Is(err, errDamaged) {
 		d.log.Debug("cannot read cached block", "block", fileName(key), "err", err)
@@ -314,7 +403,7 @@ func (d *Disk) unreadable(key block.Key, e *entry, err error) {
 }
 
 // unlink removes a block's file. The index no longer has it.
-func (d *Disk) unlink(key block.Key) {
+func (d *Disk) unlink(key fileKey) {
 	d.handles.drop(key)
 	if err := syscall.Unlink(d.layout.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.trouble(&fs.PathError{Op: "unlink", Path: d.layout.path(key), Err: err})

@@ -75,7 +75,7 @@ func TestDiskDamagedFileIsAMiss(t *testing.T) {
 
 // What a read touches decides what it verifies.
 func TestDiskChecksumModes(t *testing.T) {
-	const piece = 32 << 10
+	const piece = 4 << 10
 	key := block.Key{Slice: 9, Size: 4 * piece}
 	for _, c := range []struct {
 		mode        string

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 )
 
 // A block's file is its bytes, followed by a CRC-32C (Castagnoli, 4 bytes, big endian) of each piece of
-// 32 KiB, so that a small read verifies what it touches and no more.
-const pieceSize = 32 << 10
+// 4 KiB, the smallest read of a kernel's page cache, so that a read verifies what it touches and no more.
+const pieceSize = 4 << 10
 
 // The checksum modes, by the names that users give.
 const (
@@ -50,25 +51,39 @@ func appendSums(sums, data []byte) []byte {
 	return sums
 }
 
+// fileKey names a file of the cache: a whole block, or the parts of a block that were read at random.
+type fileKey struct {
+	block.Key
+	part bool
+}
+
+// partSuffix marks the file with parts of a block. It has the length and the form of the whole block's, with holes: a
+// page whose checksums are not all there is not there.
+const partSuffix = ".part"
+
 // fileName is the name of a block's file in its directory.
-func fileName(k block.Key) string {
+func fileName(k fileKey) string {
 	b := make([]byte, 0, 48)
 	b = strconv.AppendUint(b, k.Slice, 10)
 	b = append(b, '_')
 	b = strconv.AppendUint(b, uint64(k.Index), 10)
 	b = append(b, '_')
 	b = strconv.AppendUint(b, uint64(k.Size), 10)
+	if k.part {
+		b = append(b, partSuffix...)
+	}
 	return string(b)
 }
 
 // parseName is the inverse of fileName.
-func parseName(name string) (block.Key, bool) {
-	slice, rest, _ := strings.Cut(name, "_")
+func parseName(name string) (fileKey, bool) {
+	whole, part := strings.CutSuffix(name, partSuffix)
+	slice, rest, _ := strings.Cut(whole, "_")
 	index, size, _ := strings.Cut(rest, "_")
 	s, err1 := strconv.ParseUint(slice, 10, 64)
 	i, err2 := strconv.ParseUint(index, 10, 32)
 	n, err3 := strconv.ParseUint(size, 10, 32)
-	k := block.Key{Slice: s, Index: uint32(i), Size: uint32(n)}
+	k := fileKey{block.Key{Slice: s, Index: uint32(i), Size: uint32(n)}, part}
 	return k, err1 == nil && err2 == nil && err3 == nil && fileName(k) == name
 }
 
@@ -83,6 +98,7 @@ const tempSuffix = ".tmp"
 //
 //	{dir}/jfs-cache              the version of this layout
 //	{dir}/blocks/{xx}/{slice}_{index}_{size}
+//	{dir}/blocks/{xx}/{slice}_{index}_{size}.part    pages of a block
 //	{dir}/blocks/{xx}/.{name}.{writer}.tmp   being written; renamed when complete
 //
 // Several processes may use it at the same time, because a block's content never changes.
@@ -94,7 +110,9 @@ type layout struct {
 
 const (
 	versionFile = "jfs-cache"
-	versionText = "jfs block cache, layout 1\n"
+	versionText = "jfs block cache, layout 2\n"
+	// oldVersion has checksums of larger pieces. Its files have another length by that, and go when they are found.
+	oldVersion = "jfs block cache, layout 1\n"
 )
 
 // openLayout makes the directory if need be and tries a write.
@@ -120,7 +138,7 @@ func (l *layout) make() error {
 	}
 	name := filepath.Join(l.dir, versionFile)
 	found, err := os.ReadFile(name)
-	if err == nil && len(found) > 0 && !bytes.Equal(found, []byte(versionText)) {
+	if err == nil && len(found) > 0 && !bytes.Equal(found, []byte(versionText)) && !bytes.Equal(found, []byte(oldVersion)) {
 		return fmt.Errorf("%s names a layout that this version does not know: %q", name, found[:min(len(found), 64)])
 	}
 	return os.WriteFile(name, []byte(versionText), l.mode) // also when it is there: it shows that writing works
@@ -155,11 +173,11 @@ func (l *layout) sub(slice uint64) string {
 	return l.dir + "/blocks/" + fanOut(byte(slice))
 }
 
-func (l *layout) path(k block.Key) string { return l.sub(k.Slice) + "/" + fileName(k) }
+func (l *layout) path(k fileKey) string { return l.sub(k.Slice) + "/" + fileName(k) }
 
 // write stores a block under its name, whole or not at all, and returns the space that it takes. It does
 // not sync: after a crash of the machine the checksums tell.
-func (l *layout) write(k block.Key, data, sums []byte, writer string) (int64, error) {
+func (l *layout) write(k fileKey, data, sums []byte, writer string) (int64, error) {
 	sub, name := l.sub(k.Slice), fileName(k)
 	temp := sub + "/." + name + "." + writer + tempSuffix
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
@@ -197,10 +215,11 @@ func (l *layout) write(k block.Key, data, sums []byte, writer string) (int64, er
 	return space, nil
 }
 
-// handle is a block's file open for reading. It is immutable, so any number may read at once.
+// handle is a block's file open. Any number may read at once.
 type handle struct {
-	key   block.Key
+	key   fileKey
 	file  *os.File
+	mu    sync.RWMutex // guards sums of a file with parts; a whole block's do not change
 	sums  []byte
 	space int64     // allocated bytes
 	used  time.Time // last access known to the file system
@@ -209,14 +228,18 @@ type handle struct {
 }
 
 // open opens a block's file and reads its checksums; a file of the wrong length is damaged.
-func (l *layout) open(k block.Key) (*handle, error) {
-	f, err := os.Open(l.path(k))
+func (l *layout) open(k fileKey) (*handle, error) {
+	how := os.O_RDONLY
+	if k.part {
+		how = os.O_RDWR // pages are added
+	}
+	f, err := os.OpenFile(l.path(k), how, 0)
 	if err != nil {
 		return nil, err
 	}
 	h := &handle{key: k, file: f, refs: 1}
 	info, err := f.Stat()
-	if err == nil && (info.Size() != fileSize(k) || !info.Mode().IsRegular()) {
+	if err == nil && (info.Size() != fileSize(k.Key) || !info.Mode().IsRegular()) {
 		err = errDamaged
 	}
 	if err == nil {
@@ -280,7 +303,7 @@ func (h *handle) read(dst []byte, off int, mode string, scratch []byte) error {
 		}
 	}
 	from, to := off/pieceSize*pieceSize, min(pieces(end)*pieceSize, size)
-	if mode == checkFull {
+	if mode == checkFull && !h.key.part {
 		from, to = 0, size
 	}
 	for at := from; at < to; at += pieceSize {

@@ -3,8 +3,6 @@ package cache
 import (
 	"container/list"
 	"sync"
-
-	"jfs/block"
 )
 
 // handles keeps files open, so that a block which is read in many small requests is opened once.
@@ -12,17 +10,17 @@ type handles struct {
 	max int
 
 	mu     sync.Mutex // guards the rest, and refs of each handle
-	open   map[block.Key]*list.Element
+	open   map[fileKey]*list.Element
 	order  *list.List // of *handle, the latest used in front
 	closed bool
 }
 
 func newHandles(limit int) *handles {
-	return &handles{max: limit, open: make(map[block.Key]*list.Element), order: list.New()}
+	return &handles{max: limit, open: make(map[fileKey]*list.Element), order: list.New()}
 }
 
 // get returns an open handle with a reference for the caller, or nil.
-func (c *handles) get(k block.Key) *handle {
+func (c *handles) get(k fileKey) *handle {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	el := c.open[k]
@@ -51,7 +49,7 @@ func (c *handles) put(h *handle) {
 }
 
 // drop no longer keeps the handle of k, so that its disk space comes back when its readers are done.
-func (c *handles) drop(k block.Key) {
+func (c *handles) drop(k fileKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if el := c.open[k]; el != nil {

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"jfs/block"
 )
 
 // health remembers that a directory failed, until a write succeeds.
@@ -62,7 +60,7 @@ func (d *Disk) relieve() bool {
 	if bytes <= 0 && files <= 0 {
 		return false
 	}
-	var out []block.Key
+	var out []fileKey
 	now := d.o.Now()
 	d.mu.Lock()
 	if !now.Before(d.pressure.next) {

@@ -3,8 +3,6 @@ package cache
 import (
 	"math/rand/v2"
 	"slices"
-
-	"jfs/block"
 )
 
 // The eviction policies, by the names that users give.
@@ -14,9 +12,9 @@ const (
 	evictNone   = "none"
 )
 
-// entry is a block known to be on the disk.
+// entry is a file known to be on the disk: a block, or parts of one.
 type entry struct {
-	key   block.Key
+	key   fileKey
 	space int64  // allocated bytes
 	used  int64  // last access, Unix nanoseconds
 	scan  uint32 // the scan during or after which it was last seen or written
@@ -27,13 +25,13 @@ type entry struct {
 
 // index knows what is on the disk. The disk's mutex guards it.
 type index struct {
-	m     map[block.Key]*entry
+	m     map[fileKey]*entry
 	space int64
 	order evictor
 }
 
 func newIndex(eviction string) *index {
-	x := &index{m: make(map[block.Key]*entry)}
+	x := &index{m: make(map[fileKey]*entry)}
 	switch eviction {
 	case evictLRU:
 		x.order = newLRU()

@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"jfs/block"
 )
 
 const (
@@ -153,7 +151,7 @@ func (d *Disk) scanFile(path, name string, fan byte, scan uint32) {
 	if err != nil {
 		return // removed since
 	}
-	if !info.Mode().IsRegular() || info.Size() != fileSize(key) || key.Size == 0 {
+	if !info.Mode().IsRegular() || info.Size() != fileSize(key.Key) || key.Size == 0 {
 		_ = os.Remove(path)
 		return
 	}
@@ -166,7 +164,7 @@ func (d *Disk) scanFile(path, name string, fan byte, scan uint32) {
 }
 
 // seen marks a known block; it is called with mu held.
-func (d *Disk) seen(key block.Key, scan uint32) bool {
+func (d *Disk) seen(key fileKey, scan uint32) bool {
 	e := d.index.m[key]
 	if e != nil {
 		e.scan = scan

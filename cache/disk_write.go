@@ -3,9 +3,8 @@ package cache
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strconv"
-
-	"jfs/block"
 )
 
 // allocUnit is what space is reserved in before a file's real allocation is known, in bytes.
@@ -39,9 +38,7 @@ func (d *Disk) write() {
 		}
 
 		d.mu.Lock()
-		if d.pending[p.key] == p {
-			delete(d.pending, p.key)
-		}
+		d.arrived(p)
 		d.queued -= int64(len(p.buf.B))
 		p.buf.Release() // with mu held, so that queued never says less than what is held
 		if d.queued == 0 {
@@ -51,37 +48,68 @@ func (d *Disk) write() {
 	}
 }
 
-// store writes one block if there is room, and reports whether it did.
+// arrived takes what was queued off the blocks that wait. d.mu is held.
+func (d *Disk) arrived(p *pending) {
+	k := p.key.Key
+	if d.pending[k] == p {
+		delete(d.pending, k)
+	}
+	if i := slices.Index(d.parts[k], p); i >= 0 {
+		if d.parts[k] = slices.Delete(d.parts[k], i, i+1); len(d.parts[k]) == 0 {
+			delete(d.parts, k)
+		}
+	}
+}
+
+// store writes one block, or part of one, if there is room, and reports whether it did.
 func (d *Disk) store(p *pending, sums []byte) bool {
 	if !d.writable() || d.relieve() {
 		return false
 	}
-	need := (fileSize(p.key) + allocUnit - 1) / allocUnit * allocUnit
+	need := (int64(len(p.buf.B)) + int64(len(sums)) + allocUnit - 1) / allocUnit * allocUnit
+	if p.key.part {
+		need += 2 * allocUnit // the checksums lie apart and may touch two units
+	}
 	if !d.reserve(need) {
 		return false
 	}
-	space, err := d.writeFile(p, sums)
-
-	d.mu.Lock()
-	d.reserved -= need
-	d.writing--
-	removed := p.removed
-	if err == nil && !removed {
-		d.index.put(&entry{key: p.key, space: space, used: d.o.Now().UnixNano(), scan: d.scans})
+	put := d.storeWhole
+	if p.key.part {
+		put = d.storePart
 	}
-	d.mu.Unlock()
-	switch {
-	case err != nil:
+	err := put(p, sums, need)
+	if err != nil {
 		d.trouble(err)
 		return false
-	case removed:
-		d.unlink(p.key)
 	}
 	d.makeRoom(0, 0) // the file may have taken more than was reserved
 	if d.health.recovered() {
 		d.log.Info("cache directory works again")
 	}
 	return true
+}
+
+// storeWhole writes a block and gives the need bytes reserved for it back.
+func (d *Disk) storeWhole(p *pending, sums []byte, need int64) error {
+	space, err := d.writeFile(p, sums)
+	part := fileKey{p.key.Key, true}
+
+	d.mu.Lock()
+	d.reserved -= need
+	d.writing--
+	removed, parts := p.removed, false
+	if err == nil && !removed {
+		d.index.put(&entry{key: p.key, space: space, used: d.o.Now().UnixNano(), scan: d.scans})
+		parts = d.index.remove(d.index.m[part])
+	}
+	d.mu.Unlock()
+	if err == nil && removed {
+		d.unlink(p.key)
+	}
+	if parts {
+		d.unlink(part) // the block has them all
+	}
+	return err
 }
 
 func (d *Disk) writeFile(p *pending, sums []byte) (int64, error) {
@@ -110,7 +138,7 @@ func (d *Disk) reserve(need int64) bool {
 
 // makeRoom evicts until need more bytes in n more files fit, and reserves them.
 func (d *Disk) makeRoom(need, n int64) bool {
-	var out []block.Key
+	var out []fileKey
 	var beside int64
 	if d.o.Beside != nil {
 		beside = d.o.Beside()
@@ -138,7 +166,7 @@ func (d *Disk) makeRoom(need, n int64) bool {
 }
 
 // evict removes the files of blocks that the index has given up.
-func (d *Disk) evict(keys []block.Key) {
+func (d *Disk) evict(keys []fileKey) {
 	for _, k := range keys {
 		d.unlink(k)
 	}
@@ -147,7 +175,7 @@ func (d *Disk) evict(keys []block.Key) {
 
 // discard is evict for entries that have to be looked up, because no policy chose them.
 func (d *Disk) discard(want func(*entry) bool) {
-	var out []block.Key
+	var out []fileKey
 	d.mu.Lock()
 	for _, e := range d.index.m {
 		if want(e) {

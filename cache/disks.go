@@ -91,18 +91,20 @@ func (d *Disks) Has(key block.Key) bool {
 
 // Put implements Tier: the best ranked directory that can be written to takes the block.
 func (d *Disks) Put(key block.Key, buf *bytepool.Buf) {
-	d.put(key, func(disk *Disk) { disk.Put(key, buf) })
+	if !d.Has(key) {
+		d.choose(key, func(disk *Disk) { disk.Put(key, buf) })
+	}
 }
 
 // PutWait is Put for a block that is not to be dropped because too many wait to be written.
 func (d *Disks) PutWait(ctx context.Context, key block.Key, buf *bytepool.Buf) {
-	d.put(key, func(disk *Disk) { disk.PutWait(ctx, key, buf) })
+	if !d.Has(key) {
+		d.choose(key, func(disk *Disk) { disk.PutWait(ctx, key, buf) })
+	}
 }
 
-func (d *Disks) put(key block.Key, give func(*Disk)) {
-	if d.Has(key) {
-		return
-	}
+// choose hands the directory that is to take a block to give.
+func (d *Disks) choose(key block.Key, give func(*Disk)) {
 	for r := d.rank(key); ; {
 		disk := r.next()
 		if disk == nil {

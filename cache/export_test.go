@@ -11,7 +11,10 @@ func (d *Disk) Sweep()        { d.sweep() }
 func (d *Disk) Relieve() bool { return d.relieve() }
 
 // Path is the file of a block.
-func (d *Disk) Path(k block.Key) string { return d.layout.path(k) }
+func (d *Disk) Path(k block.Key) string { return d.layout.path(fileKey{Key: k}) }
+
+// PartPath is the file of the parts of a block.
+func (d *Disk) PartPath(k block.Key) string { return d.layout.path(fileKey{k, true}) }
 
 // OpenFiles is the number of files kept open.
 func (d *Disk) OpenFiles() int {

@@ -12,8 +12,16 @@ import (
 // the bytes; this also covers the time until the cache can answer.
 type flights struct {
 	mu sync.Mutex // guards m and each flight's waiters and buf
-	m  map[block.Key]*flight
+	m  map[span]*flight
 }
+
+// span is what a flight brings: n bytes at off of a block.
+type span struct {
+	key    block.Key
+	off, n int
+}
+
+func wholeOf(key block.Key) span { return span{key, 0, int(key.Size)} }
 
 type flight struct {
 	done    chan struct{}
@@ -23,21 +31,21 @@ type flight struct {
 	quit    bool // the reader that did the load gave up; another one has to
 }
 
-// do returns the block from found, or else from load, which one of the concurrent callers runs with its own
+// do returns a span from found, or else from load, which one of the concurrent callers runs with its own
 // ctx. The caller releases the buffer.
-func (f *flights) do(ctx context.Context, key block.Key, found func() *bytepool.Buf,
+func (f *flights) do(ctx context.Context, what span, found func() *bytepool.Buf,
 	load func() (*bytepool.Buf, error)) (*bytepool.Buf, error) {
 	for {
 		f.mu.Lock()
-		fl := f.m[key]
+		fl := f.m[what]
 		if fl == nil {
 			fl = &flight{done: make(chan struct{})}
 			if f.m == nil {
-				f.m = make(map[block.Key]*flight)
+				f.m = make(map[span]*flight)
 			}
-			f.m[key] = fl
+			f.m[what] = fl
 			f.mu.Unlock()
-			return f.lead(ctx, key, fl, found, load)
+			return f.lead(ctx, what, fl, found, load)
 		}
 		fl.waiters++
 		f.mu.Unlock()
@@ -54,7 +62,7 @@ func (f *flights) do(ctx context.Context, key block.Key, found func() *bytepool.
 	}
 }
 
-func (f *flights) lead(ctx context.Context, key block.Key, fl *flight, found func() *bytepool.Buf,
+func (f *flights) lead(ctx context.Context, what span, fl *flight, found func() *bytepool.Buf,
 	load func() (*bytepool.Buf, error)) (*bytepool.Buf, error) {
 	buf := found() // a flight may have ended between the caller's look and this one
 	var err error
@@ -64,7 +72,7 @@ func (f *flights) lead(ctx context.Context, key block.Key, fl *flight, found fun
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.m, key)
+	delete(f.m, what)
 	fl.err = err
 	fl.quit = err != nil && ctx.Err() != nil
 	if err == nil {
@@ -89,4 +97,11 @@ func (f *flights) leave(fl *flight) {
 	default:
 		fl.waiters--
 	}
+}
+
+// has says whether a load of the whole block is under way.
+func (f *flights) has(key block.Key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.m[wholeOf(key)] != nil
 }

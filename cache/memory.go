@@ -45,14 +45,30 @@ type Memory struct {
 }
 
 type memoryShard struct {
-	mu    sync.RWMutex // guards items; an item in it has not been released
-	items map[block.Key]*memoryItem
+	mu    sync.RWMutex // guards the rest; an item in items has not been released
+	items map[unit]*memoryItem
+	pages int // of these, pages
+}
+
+// unit is what the tier holds or lets go at a time: a block, or one page of it.
+type unit struct {
+	key  block.Key
+	page int32 // number from 1 on; 0: the whole block
+}
+
+// hash is the same for all units of a block in its choice of a shard.
+func (u unit) hash() (shard, policy uint64) {
+	shard = hashKey(u.key, 0)
+	if u.page == 0 {
+		return shard, shard
+	}
+	return shard, hashKey(u.key, uint64(u.page))
 }
 
 // memoryItem is a block held. The tier's one reference to buf is given back by exit.
 type memoryItem struct {
-	key  block.Key
-	hash uint64
+	unit
+	hash uint64 // of the policy
 	buf  *bytepool.Buf
 	cost int64
 	last atomic.Int64 // offset of the latest read
@@ -66,7 +82,7 @@ func NewMemory(maxBytes int64) (*Memory, error) {
 		return m, nil
 	}
 	for i := range m.shards {
-		m.shards[i].items = make(map[block.Key]*memoryItem)
+		m.shards[i].items = make(map[unit]*memoryItem)
 	}
 	policy, err := ristretto.NewCache(&ristretto.Config[uint64, *memoryItem]{
 		NumCounters:        max(maxBytes/bytesPerCounter, minCounters),
@@ -89,9 +105,9 @@ func (m *Memory) ReadAt(key block.Key, dst []byte, off int) bool {
 	if !inside(key, off, len(dst)) {
 		return m.read(false, len(dst))
 	}
-	item, buf := m.acquire(key)
+	item, buf := m.acquire(unit{key: key})
 	if item == nil {
-		return m.read(false, len(dst))
+		return m.read(m.readPages(key, dst, off), len(dst))
 	}
 	copy(dst, buf.B[off:])
 	buf.Release()
@@ -101,7 +117,7 @@ func (m *Memory) ReadAt(key block.Key, dst []byte, off int) bool {
 
 // Acquire returns the block itself, to be released by the caller and not to be written to; nil is a miss.
 func (m *Memory) Acquire(key block.Key) *bytepool.Buf {
-	item, buf := m.acquire(key)
+	item, buf := m.acquire(unit{key: key})
 	m.read(item != nil, int(key.Size))
 	if item == nil {
 		return nil
@@ -111,11 +127,14 @@ func (m *Memory) Acquire(key block.Key) *bytepool.Buf {
 }
 
 // Has implements Tier.
-func (m *Memory) Has(key block.Key) bool {
-	s := m.shard(hashKey(key, 0))
+func (m *Memory) Has(key block.Key) bool { return m.has(unit{key: key}) }
+
+func (m *Memory) has(u unit) bool {
+	hash, _ := u.hash()
+	s := m.shard(hash)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.items[key] != nil
+	return s.items[u] != nil
 }
 
 // Put implements Tier with a copy, so that the tier does not eat the budget that buf belongs to.
@@ -134,22 +153,31 @@ func (m *Memory) Adopt(key block.Key, buf *bytepool.Buf) {
 	if len(buf.B) != int(key.Size) || m.closed.Load() {
 		return
 	}
-	item := &memoryItem{key: key, hash: hashKey(key, 0), cost: int64(cap(buf.B))}
+	m.take(unit{key: key}, buf)
+}
+
+// take retains the buffer of a unit.
+func (m *Memory) take(u unit, buf *bytepool.Buf) {
+	shard, hash := u.hash()
+	item := &memoryItem{unit: u, hash: hash, cost: int64(cap(buf.B))}
 	item.last.Store(-1)
 	if m.bytes.Add(item.cost) > m.max+memorySlack {
 		m.bytes.Add(-item.cost)
 		m.drops.Add(1)
 		return
 	}
-	s := m.shard(item.hash)
+	s := m.shard(shard)
 	s.mu.Lock()
-	if s.items[key] != nil {
+	if s.items[u] != nil {
 		s.mu.Unlock()
 		m.bytes.Add(-item.cost)
 		return
 	}
 	item.buf = buf.Retain()
-	s.items[key] = item
+	s.items[u] = item
+	if u.page > 0 {
+		s.pages++
+	}
 	s.mu.Unlock()
 	m.blocks.Add(1)
 
@@ -161,27 +189,48 @@ func (m *Memory) Adopt(key block.Key, buf *bytepool.Buf) {
 		return
 	}
 	m.wrote(len(buf.B))
-	if !m.Has(key) {
+	if !m.has(u) {
 		m.policy.Del(item.hash) // removed between the two steps above
 	}
 }
 
 // Remove implements Tier.
 func (m *Memory) Remove(key block.Key) {
-	hash := hashKey(key, 0)
-	s := m.shard(hash)
+	s := m.shard(hashKey(key, 0))
 	s.mu.Lock()
-	item := s.items[key]
-	delete(s.items, key)
+	item := s.forget(unit{key: key})
+	var pages []*memoryItem
+	for p := int32(1); s.pages > 0 && hasParts(key) && int64(p-1)*PageSize < int64(key.Size); p++ {
+		if page := s.forget(unit{key, p}); page != nil {
+			pages = append(pages, page)
+		}
+	}
 	s.mu.Unlock()
-	if item == nil {
+	if item != nil {
+		pages = append(pages, item)
+	}
+	if len(pages) == 0 {
 		return
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if !m.closed.Load() {
-		m.policy.Del(hash)
+	for _, item := range pages {
+		if !m.closed.Load() {
+			m.policy.Del(item.hash)
+		}
 	}
+}
+
+// forget takes a unit out of the index. s.mu is held.
+func (s *memoryShard) forget(u unit) *memoryItem {
+	item := s.items[u]
+	if item != nil {
+		delete(s.items, u)
+		if u.page > 0 {
+			s.pages--
+		}
+	}
+	return item
 }
 
 // Flush waits until the policy has decided about everything put or removed before; until then Stats counts it.
@@ -215,11 +264,11 @@ func (m *Memory) shard(hash uint64) *memoryShard { return &m.shards[hash%memoryS
 
 // acquire finds an item and takes a reference to its buffer while the index still has it, which is what
 // keeps the eviction from releasing the last one first.
-func (m *Memory) acquire(key block.Key) (*memoryItem, *bytepool.Buf) {
-	s := m.shard(hashKey(key, 0))
+func (m *Memory) acquire(u unit) (*memoryItem, *bytepool.Buf) {
+	s := m.shard(hashKey(u.key, 0))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	item := s.items[key]
+	item := s.items[u]
 	if item == nil {
 		return nil, nil
 	}
@@ -261,10 +310,10 @@ func (m *Memory) exit(item *memoryItem) {
 	if item == nil {
 		return
 	}
-	s := m.shard(item.hash)
+	s := m.shard(hashKey(item.key, 0))
 	s.mu.Lock()
-	if s.items[item.key] == item {
-		delete(s.items, item.key)
+	if s.items[item.unit] == item {
+		s.forget(item.unit)
 	}
 	s.mu.Unlock()
 	m.blocks.Add(-1)

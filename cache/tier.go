@@ -26,7 +26,12 @@ type Tier interface {
 	// Put offers a whole block; the tier may decline. It retains buf or copies it, so the caller's
 	// reference stays the caller's. A buf whose length is not key.Size is declined.
 	Put(key block.Key, buf *bytepool.Buf)
-	// Remove forgets a block; one that is not there is fine.
+	// PutPart offers whole pages of a block that begin at off: see PageSize. It retains buf or copies it. A block of two
+	// pages or less has no parts.
+	PutPart(key block.Key, buf *bytepool.Buf, off int)
+	// HasPart reports whether a read of n bytes at off would probably be a hit.
+	HasPart(key block.Key, off, n int) bool
+	// Remove forgets a block and its parts; one that is not there is fine.
 	Remove(key block.Key)
 	// Stats returns a snapshot.
 	Stats() Stats
@@ -36,13 +41,13 @@ type Tier interface {
 
 // Stats describes a tier: Blocks and Bytes what it holds now, everything else what happened since its start.
 type Stats struct {
-	Blocks     int64 // blocks held
+	Blocks     int64 // blocks held, and blocks or pages of which parts are held
 	Bytes      int64 // memory or disk space that they really take
 	Hits       int64 // reads answered
 	HitBytes   int64 // bytes of these reads
 	Misses     int64 // reads not answered
 	MissBytes  int64 // bytes of these reads
-	Writes     int64 // blocks taken in
+	Writes     int64 // blocks and parts taken in
 	WriteBytes int64 // bytes of these blocks
 	Evictions  int64 // blocks removed to make room, or expired
 	Drops      int64 // blocks declined: no room, queue full, tier out of order

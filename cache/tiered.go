@@ -21,6 +21,11 @@ type TieredOptions struct {
 	// RecentBytes bounds the holding place of the blocks loaded last, in bytes; 0 means
 	// DefaultRecentBytes. Without tiers it should hold what is read ahead. One block is always held.
 	RecentBytes int64
+	// WholeBlocks says that the source has to load a block to give a part of it, as one that decompresses or decrypts.
+	// Then ReadRange is ReadAt.
+	WholeBlocks bool
+	// KeepBelow is the length from which on blocks are not kept whole in the tiers, only parts of them; 0: all are kept.
+	KeepBelow int
 }
 
 // TieredStats is a snapshot of a Tiered. Recent is the holding place of the blocks loaded last; a miss of
@@ -31,9 +36,11 @@ type TieredStats struct {
 	LoadErrors            int64
 	Ranges, RangeBytes    int64 // parts of blocks asked from the source
 	Prefetched, Populated int64 // blocks that Fetch loaded, blocks that Put gave to the tiers
+	// Bytes of the blocks that Fetch loaded, or is loading; and of those of them that somebody has wanted since then.
+	PrefetchBytes, PrefetchUsed int64
 }
 
-var _ block.Source = (*Tiered)(nil)
+var _ block.RangeSource = (*Tiered)(nil)
 
 // Tiered is a source of blocks with a cache in front of it: memory, then disk, then the source.
 //
@@ -47,6 +54,10 @@ type Tiered struct {
 	recent *recent
 	pool   *bytepool.Pool // an allocator only, see above
 	flying flights
+	ahead  ahead
+
+	wholeBlocks bool
+	keepBelow   int
 
 	loads, loadBytes, loadErrors, ranges, rangeBytes, prefetched, populated atomic.Int64
 }
@@ -68,11 +79,13 @@ func NewTiered(source block.Source, o TieredOptions) *Tiered {
 		o.Memory = nil // holds nothing, so nothing need be copied for it
 	}
 	return &Tiered{source: source, memory: o.Memory, disk: o.Disk,
-		recent: newRecent(o.RecentBytes), pool: bytepool.New(0)}
+		recent: newRecent(o.RecentBytes), pool: bytepool.New(0),
+		wholeBlocks: o.WholeBlocks, keepBelow: o.KeepBelow}
 }
 
 // ReadAt implements block.Source. A block that is nowhere in the cache is loaded whole, and given to it.
 func (t *Tiered) ReadAt(ctx context.Context, key block.Key, dst []byte, off int) error {
+	t.ahead.read(key)
 	if hit, err := t.cached(key, dst, off); hit || err != nil {
 		return err
 	}
@@ -85,19 +98,9 @@ func (t *Tiered) ReadAt(ctx context.Context, key block.Key, dst []byte, off int)
 	return nil
 }
 
-// ReadRange is ReadAt for a reader that is not expected to want the rest of the block: what the cache does
-// not have is asked from the source as a range, and not kept.
-func (t *Tiered) ReadRange(ctx context.Context, key block.Key, dst []byte, off int) error {
-	if hit, err := t.cached(key, dst, off); hit || err != nil {
-		return err
-	}
-	t.ranges.Add(1)
-	t.rangeBytes.Add(int64(len(dst)))
-	return t.source.ReadAt(ctx, key, dst, off)
-}
-
 // Load implements block.Source. The buffer is shared with other readers and must not be written to.
 func (t *Tiered) Load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
+	t.ahead.read(key)
 	if buf := t.whole(key); buf != nil {
 		return buf, nil
 	}
@@ -109,8 +112,15 @@ func (t *Tiered) Fetch(ctx context.Context, key block.Key) error {
 	if t.Has(key) {
 		return nil
 	}
+	own := !t.flying.has(key) // else a reader is waiting for it, who is not helped
+	if own {
+		t.ahead.begin(key)
+	}
 	buf, err := t.load(ctx, key)
 	if err != nil {
+		if own {
+			t.ahead.failed(key)
+		}
 		return err
 	}
 	buf.Release()
@@ -162,7 +172,7 @@ func (t *Tiered) Has(key block.Key) bool {
 
 // Put gives a block that was written to the tiers. buf stays the caller's and is copied.
 func (t *Tiered) Put(key block.Key, buf *bytepool.Buf) {
-	if t.memory == nil && t.disk == nil || len(buf.B) != int(key.Size) {
+	if !t.keeps(key) || len(buf.B) != int(key.Size) {
 		return
 	}
 	own := t.copied(buf)
@@ -171,13 +181,31 @@ func (t *Tiered) Put(key block.Key, buf *bytepool.Buf) {
 	t.populated.Add(1)
 }
 
-// Remove forgets blocks.
-func (t *Tiered) Remove(keys ...block.Key) {
+// Near brings a block into memory, whatever tier has it. Without a tier in memory only the blocks loaded last stay.
+func (t *Tiered) Near(ctx context.Context, key block.Key) error {
+	buf, err := t.Load(ctx, key)
+	if err != nil {
+		return err
+	}
+	buf.Release()
+	return nil
+}
+
+// RemoveNear forgets blocks in memory; the disk keeps them.
+func (t *Tiered) RemoveNear(keys ...block.Key) {
 	for _, key := range keys {
 		t.recent.remove(key)
 		if t.memory != nil {
 			t.memory.Remove(key)
 		}
+	}
+}
+
+// Remove forgets blocks.
+func (t *Tiered) Remove(keys ...block.Key) {
+	t.RemoveNear(keys...)
+	for _, key := range keys {
+		t.ahead.forget(key)
 		if t.disk != nil {
 			t.disk.Remove(key)
 		}
@@ -189,7 +217,8 @@ func (t *Tiered) Stats() TieredStats {
 	s := TieredStats{Recent: t.recent.stats(),
 		Loads: t.loads.Load(), LoadBytes: t.loadBytes.Load(), LoadErrors: t.loadErrors.Load(),
 		Ranges: t.ranges.Load(), RangeBytes: t.rangeBytes.Load(),
-		Prefetched: t.prefetched.Load(), Populated: t.populated.Load()}
+		Prefetched: t.prefetched.Load(), Populated: t.populated.Load(),
+		PrefetchBytes: t.ahead.bytes.Load(), PrefetchUsed: t.ahead.used.Load()}
 	if t.memory != nil {
 		s.Memory = t.memory.Stats()
 	}
@@ -262,7 +291,7 @@ func (t *Tiered) whole(key block.Key) *bytepool.Buf {
 // load asks the source and gives the block to the cache; concurrent loads of a block are one.
 func (t *Tiered) load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
 	found := func() *bytepool.Buf { return t.recent.peek(key) }
-	return t.flying.do(ctx, key, found, func() (*bytepool.Buf, error) {
+	return t.flying.do(ctx, wholeOf(key), found, func() (*bytepool.Buf, error) {
 		t.loads.Add(1)
 		theirs, err := t.source.Load(ctx, key)
 		if err != nil {
@@ -277,9 +306,16 @@ func (t *Tiered) load(ctx context.Context, key block.Key) (*bytepool.Buf, error)
 		t.loadBytes.Add(int64(key.Size))
 		own := t.copied(theirs)
 		t.recent.add(key, own)
-		t.offer(key, own)
+		if t.keeps(key) {
+			t.offer(key, own)
+		}
 		return own, nil
 	})
+}
+
+// keeps reports whether the block is one for the tiers.
+func (t *Tiered) keeps(key block.Key) bool {
+	return (t.memory != nil || t.disk != nil) && (t.keepBelow <= 0 || int(key.Size) < t.keepBelow)
 }
 
 func (t *Tiered) copied(buf *bytepool.Buf) *bytepool.Buf {

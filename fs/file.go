@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jfs/meta"
@@ -17,6 +18,8 @@ type file struct {
 
 	refs int           // guarded by fs.mu
 	idle *list.Element // guarded by fs.mu
+
+	looking atomic.Bool // the view of a chunk is being loaded ahead of its reader
 
 	mu sync.RWMutex // guards the rest; fs.mu may be taken before it, never after it
 

@@ -14,6 +14,7 @@ import (
 	"jfs/block"
 	"jfs/internal/bytepool"
 	"jfs/meta"
+	"jfs/prefetch"
 	"jfs/upload"
 )
 
@@ -24,9 +25,12 @@ type Uploader interface {
 	Delete(ctx context.Context, keys ...block.Key) error
 }
 
-// Prefetcher loads blocks ahead of their reader. It does not wait, and drops what is too much.
+// Prefetcher loads blocks, or pieces of them, ahead of their reader. It does not wait, and drops what is too much.
 type Prefetcher interface {
-	Submit(keys ...block.Key)
+	// Submit reports whether nothing was dropped.
+	Submit(pieces ...prefetch.Piece) bool
+	// Delay is how long a load takes; 0 if that is not known.
+	Delay() time.Duration
 }
 
 // Options are the parts and settings of an FS.
@@ -82,7 +86,9 @@ type FS struct {
 	dirty map[*file]struct{}
 
 	parents parents
-	drain   *drain // nil without a stage
+	drain   *drain            // nil without a stage
+	ranges  block.RangeSource // opt.Blocks, if it is one
+	trust   prefetch.Trust    // in the beginnings of streams, of all files
 
 	ctx    context.Context // of the background work; ends when Close gives up
 	cancel context.CancelFunc
@@ -138,6 +144,7 @@ func New(v *meta.Volume, opt Options) *FS {
 		}
 	})
 	f.startDrain()
+	f.ranges, _ = f.opt.Blocks.(block.RangeSource) // behind the stage, if there is one
 	f.loop.Go(f.flusher)
 	return f
 }

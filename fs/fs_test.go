@@ -32,6 +32,8 @@ type rig struct {
 	t       *testing.T
 	kv      tkv.Store
 	objects object.Store
+	block   int                        // size of blocks; 0: testBlock
+	tiers   func() cache.TieredOptions // of mounts made from now on; nil: none
 
 	maxDeletes int
 	atime      meta.AtimeMode
@@ -39,12 +41,16 @@ type rig struct {
 }
 
 func newRig(t *testing.T, wrap func(object.Store) object.Store) *rig {
-	r := &rig{t: t, kv: memkv.New(), objects: mem.New()}
+	return newRigOf(t, wrap, testBlock)
+}
+
+func newRigOf(t *testing.T, wrap func(object.Store) object.Store, size int) *rig {
+	r := &rig{t: t, kv: memkv.New(), objects: mem.New(), block: size}
 	if wrap != nil {
 		r.objects = wrap(r.objects)
 	}
 	f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
-	f.BlockSize, f.TrashDays = testBlock>>10, 0
+	f.BlockSize, f.TrashDays = size>>10, 0
 	e := tkv.New(r.kv, tkv.Options{})
 	if err := meta.Create(t.Context(), e, f, meta.Time{Sec: 1}); err != nil {
 		t.Fatal(err)
@@ -67,16 +73,24 @@ func (r *rig) mountOn(eng meta.Engine, budget int64) *FS {
 	}
 	ctx := context.WithoutCancel(r.t.Context())
 	pool := bytepool.New(budget)
-	store := block.New(r.objects, block.Options{BlockSize: testBlock, Pool: pool})
-	tiers := cache.NewTiered(store, cache.TieredOptions{})
+	size := r.block
+	if size == 0 {
+		size = testBlock
+	}
+	store := block.New(r.objects, block.Options{BlockSize: size, Pool: pool})
+	var to cache.TieredOptions
+	if r.tiers != nil {
+		to = r.tiers()
+	}
+	tiers := cache.NewTiered(store, to)
 	up := upload.New(store, upload.Options{Cache: tiers})
-	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
+	ahead := prefetch.New(tiers.FetchRange, prefetch.Options{Has: tiers.HasRange})
 	v, err := meta.Open(ctx, eng, meta.Options{MaxDeletes: r.maxDeletes, Atime: r.atime, Heartbeat: -1, FreeSlices: func(ctx context.Context, slices []meta.SliceRef) []error {
 		errs := make([]error, len(slices))
 		for n, s := range slices {
 			var keys []block.Key
-			for i := range block.Count(s.Size, testBlock) {
-				keys = append(keys, block.KeyAt(s.ID, s.Size, i, testBlock))
+			for i := range block.Count(s.Size, uint32(size)) {
+				keys = append(keys, block.KeyAt(s.ID, s.Size, i, uint32(size)))
 			}
 			errs[n] = store.Delete(ctx, keys...)
 		}

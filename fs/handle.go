@@ -6,7 +6,6 @@ import (
 	"sync"
 	"syscall"
 
-	"jfs/block"
 	"jfs/internal/posix"
 	"jfs/meta"
 	"jfs/prefetch"
@@ -19,9 +18,10 @@ type Handle struct {
 	flags int
 	found meta.Attr
 
-	mu       sync.Mutex // guards detector and keys
+	mu       sync.Mutex // guards the rest
 	detector *prefetch.Detector
-	keys     []block.Key
+	pace     prefetch.Pace
+	pieces   []prefetch.Piece
 }
 
 // Open opens a file; flags are those of open(2). keepCache says that the pages which the kernel has of the file are
@@ -125,7 +125,7 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 
 func (f *FS) handle(fl *file, flags int) *Handle {
 	h := &Handle{fs: f, file: fl, flags: flags}
-	h.detector = prefetch.NewDetector(prefetch.DetectorOptions{First: int64(f.blockSize), Max: f.opt.MaxReadahead})
+	h.detector = prefetch.NewDetector(prefetch.DetectorOptions{First: int64(f.blockSize), Max: f.opt.MaxReadahead, Trust: &f.trust})
 	return h
 }
 
@@ -143,27 +143,11 @@ func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O
 
 // Read fills dst with the bytes from off on; it gives less only at the end of the file.
 func (h *Handle) Read(ctx context.Context, off uint64, dst []byte) (int, error) {
-	h.readAhead(off, len(dst))
-	n, err := h.file.read(ctx, off, dst)
+	n, err := h.file.read(ctx, off, dst, h.readAhead(ctx, off, len(dst)))
 	if n > 0 && h.flags&syscall.O_NOATIME == 0 {
 		h.file.accessed(ctx)
 	}
 	return n, err
-}
-
-// readAhead asks for the blocks that the reader is going to want.
-func (h *Handle) readAhead(off uint64, n int) {
-	if h.fs.opt.Prefetch == nil {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	w := h.detector.Observe(int64(off), int64(n))
-	if w.Len <= 0 {
-		return
-	}
-	h.keys = h.file.keys(uint64(w.Off), uint64(w.Len), h.keys[:0])
-	h.fs.opt.Prefetch.Submit(h.keys...)
 }
 
 // Write takes all of src, at off or, with O_APPEND, at the end of the file.
@@ -210,6 +194,9 @@ func (h *Handle) Truncate(ctx context.Context, who meta.Cred, length uint64) (me
 // Release ends the handle. What is dirty still is written out in the background.
 func (h *Handle) Release(context.Context) {
 	f, fl := h.fs, h.file
+	h.mu.Lock()
+	h.detector.Close()
+	h.mu.Unlock()
 	dirty := fl.unstaged()
 	end := func() {
 		if err := f.vol.CloseFile(f.ctx, fl.ino); err != nil {

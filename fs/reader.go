@@ -19,12 +19,13 @@ type part struct {
 	dst []byte
 }
 
-// read fills dst with the bytes from off on, up to the end of the file.
-func (f *file) read(ctx context.Context, off uint64, dst []byte) (int, error) {
+// read fills dst with the bytes from off on, up to the end of the file. stream says that what lies around them is going
+// to be read too, so that blocks are loaded whole.
+func (f *file) read(ctx context.Context, off uint64, dst []byte, stream bool) (int, error) {
 	dropped := false
 	for try := 1; ; try++ {
 		stamp := f.stamp()
-		n, err := f.readOnce(ctx, off, dst)
+		n, err := f.readOnce(ctx, off, dst, stream)
 		if !errors.Is(err, object.ErrNotFound) {
 			return n, err
 		}
@@ -47,7 +48,7 @@ func (f *file) read(ctx context.Context, off uint64, dst []byte) (int, error) {
 // readTries bounds how often a read begins again because the file changes under it.
 const readTries = 10
 
-func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error) {
+func (f *file) readOnce(ctx context.Context, off uint64, dst []byte, stream bool) (int, error) {
 	f.mu.RLock()
 	length := f.length()
 	f.mu.RUnlock()
@@ -69,8 +70,12 @@ func (f *file) readOnce(ctx context.Context, off uint64, dst []byte) (int, error
 		off += uint64(n)
 		done += n
 	}
+	get := f.fs.opt.Blocks.ReadAt
+	if !stream && f.fs.ranges != nil {
+		get = f.fs.ranges.ReadRange
+	}
 	for _, p := range parts {
-		if err := f.fs.opt.Blocks.ReadAt(ctx, p.key, p.dst, p.off); err != nil {
+		if err := get(ctx, p.key, p.dst, p.off); err != nil {
 			return 0, fmt.Errorf("read inode %d: %w", f.ino, err)
 		}
 	}
@@ -181,30 +186,4 @@ func (f *file) loadView(ctx context.Context, index uint32) error {
 		}
 		f.mu.Unlock()
 	}
-}
-
-// keys lists the blocks that hold the published bytes [off, off+n) of the file, as far as the views are known.
-func (f *file) keys(off, n uint64, keys []block.Key) []block.Key {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	end := min(off+n, f.attr.Length)
-	bs := f.fs.blockSize
-	for off < end {
-		index := uint32(off >> meta.ChunkBits)
-		chunk := uint64(index) << meta.ChunkBits
-		stop := min(end, chunk+meta.ChunkSize)
-		for _, e := range f.views[index] {
-			from, to := max(off, chunk+uint64(e.Pos)), min(stop, chunk+uint64(e.Pos)+uint64(e.Len))
-			if from >= to || e.ID == 0 {
-				continue
-			}
-			first := (e.Off + uint32(from-chunk) - e.Pos) / bs
-			last := (e.Off + uint32(to-1-chunk) - e.Pos) / bs
-			for i := first; i <= last; i++ {
-				keys = append(keys, block.KeyAt(e.ID, e.Size, i, bs))
-			}
-		}
-		off = stop
-	}
-	return keys
 }

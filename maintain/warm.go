@@ -20,6 +20,9 @@ type Warmable interface {
 	// Warmed says whether it is there.
 	Warmed(key block.Key) bool
 	Remove(keys ...block.Key)
+	// Near brings a block into memory, RemoveNear takes blocks out of memory only.
+	Near(ctx context.Context, key block.Key) error
+	RemoveNear(keys ...block.Key)
 }
 
 // WarmAction says what Warm does.
@@ -30,6 +33,8 @@ const (
 	WarmFill WarmAction = iota
 	WarmEvict
 	WarmCheck
+	WarmNear      // into memory
+	WarmEvictNear // from memory, so that the next read finds it on the disk
 )
 
 // WarmOptions say how Warm works. The zero value fills.
@@ -140,11 +145,17 @@ func (w *warmer) block(ctx context.Context, k block.Key) error {
 	switch w.o.Action {
 	case WarmEvict:
 		w.cache.Remove(k)
-	case WarmFill:
-		if there {
+	case WarmEvictNear:
+		w.cache.RemoveNear(k)
+	case WarmFill, WarmNear:
+		load := w.cache.Near
+		if w.o.Action == WarmFill {
+			load = w.cache.Warm
+		}
+		if there && w.o.Action == WarmFill {
 			break
 		}
-		if err := w.cache.Warm(ctx, k); err != nil {
+		if err := load(ctx, k); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

@@ -45,6 +45,10 @@ func (s *shelf) Remove(keys ...block.Key) {
 	}
 }
 
+func (s *shelf) Near(ctx context.Context, k block.Key) error { return s.Warm(ctx, k) }
+
+func (s *shelf) RemoveNear(keys ...block.Key) { s.Remove(keys...) }
+
 func TestWarm(t *testing.T) {
 	w := newWorld(t, nil)
 	rnd := rand.New(rand.NewPCG(1, 2))

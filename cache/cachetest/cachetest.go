@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) cache.Tier) {
 		"wrong size": wrongSize,
 		"identity":   identity,
 		"remove":     remove,
+		"parts":      parts,
 		"stats":      stats,
 		"references": references,
 		"concurrent": concurrent,
@@ -158,6 +159,85 @@ func remove(t *testing.T, tier cache.Tier) {
 		tier.Remove(key)
 		CheckMiss(t, tier, key)
 		Check(t, tier, other, 0, 5000)
+	}
+}
+
+// PutPart offers n bytes at off of Data to the tier.
+func PutPart(t testing.TB, tier cache.Tier, key block.Key, off, n int) {
+	t.Helper()
+	buf := bytepool.New(0).TryGet(n)
+	if off >= 0 {
+		copy(buf.B, Data(key)[off:])
+	}
+	tier.PutPart(key, buf, off)
+	buf.Release()
+}
+
+// parts: pages are there by themselves, until the whole block is.
+func parts(t *testing.T, tier cache.Tier) {
+	const page, size = cache.PageSize, 5*cache.PageSize + 1000
+	key := block.Key{Slice: 3, Size: size}
+	has := func(off, n int) {
+		t.Helper()
+		Check(t, tier, key, off, n)
+		if !tier.HasPart(key, off, n) {
+			t.Errorf("%d bytes at %d are not known", n, off)
+		}
+	}
+	hasNot := func(off, n int) {
+		t.Helper()
+		if tier.HasPart(key, off, n) || tier.ReadAt(key, make([]byte, n), off) {
+			t.Errorf("%d bytes at %d are there", n, off)
+		}
+	}
+	for range 2 {
+		hasNot(0, 1)
+		PutPart(t, tier, key, page, page)
+		has(page, page)
+		has(page+5, 4096)
+		hasNot(page-1, 2)
+		hasNot(2*page-1, 2)
+		PutPart(t, tier, key, 3*page, 2*page+1000-page) // not whole pages
+		hasNot(3*page, 1)
+		PutPart(t, tier, key, 4*page, page+1000)
+		has(4*page+10, page+990)
+		flush(tier)
+		has(page, page)
+		has(5*page-1, 2)
+		hasNot(2*page, 2*page)
+		if tier.Has(key) {
+			t.Error("parts are taken for the block")
+		}
+		PutPart(t, tier, key, 2*page, 2*page)
+		has(2*page, page)
+		flush(tier)
+		has(page, size-page)
+		hasNot(0, page)
+		tier.Remove(key)
+		hasNot(page, page)
+		flush(tier)
+		hasNot(4*page, page)
+		if s := tier.Stats(); s.Blocks != 0 || s.Bytes != 0 {
+			t.Errorf("after the removal %d blocks, %d bytes", s.Blocks, s.Bytes)
+		}
+	}
+	PutPart(t, tier, key, page, page)
+	Put(t, tier, key)
+	flush(tier)
+	Check(t, tier, key, 0, size)
+	PutPart(t, tier, key, 0, page)
+	flush(tier)
+	tier.Remove(key)
+	CheckMiss(t, tier, key)
+	small := block.Key{Slice: 4, Size: 2 * page}
+	PutPart(t, tier, small, 0, page)
+	if tier.HasPart(small, 0, 1) {
+		t.Error("a block of two pages has parts")
+	}
+	PutPart(t, tier, key, -page, page)
+	PutPart(t, tier, key, 5*page, page)
+	if s := tier.Stats(); s.Blocks > 1 {
+		t.Errorf("%d blocks are held", s.Blocks)
 	}
 }
 

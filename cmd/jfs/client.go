@@ -31,29 +31,52 @@ type client struct {
 	backed  atomic.Pointer[maintain.Backup]
 }
 
-// openClient builds a client from the database upwards and mounts it. What parts holds afterwards, also after a
-// failure, has to be closed; last built is first closed, so files are flushed while everything below them still works,
-// and the session ends when nothing more is written.
+// openClient builds a client and mounts it.
 func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, error) {
-	engine, err := a.openWatchedMeta(ctx, url)
+	c, data, virtual, err := a.buildClient(ctx, url, point, opt, lost, parts)
 	if err != nil {
 		return nil, err
 	}
-	parts.add("database", plain(engine.Close))
-	c := &client{tally: newTally(), tasks: newTasks()}
-	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
+	kernel, err := opt.kernelOptions(point, c.format.Name, a.log)
+	if err != nil {
 		return nil, err
 	}
-	if err := c.format.Usable(); err != nil {
+	kernel.EnableACL = c.format.EnableACL // else the kernel would take the mask of a list for the rights of the group
+	kernel.AccessLog, kernel.Observe = virtual.AccessLog, c.tally.request
+	if c.server, err = mount.Mount(ctx, c.fs, kernel); err != nil {
 		return nil, err
+	}
+	c.mounted.Store(c.server)
+	if c.backup = opt.startBackup(c.volume, data.store, a.log); c.backup != nil {
+		c.backed.Store(c.backup)
+		parts.add("backup", plain(c.backup.Close))
+	}
+	return c, nil
+}
+
+// buildClient builds a client from the database upwards, with a session, and does not mount it. What parts holds
+// afterwards, also after a failure, has to be closed; last built is first closed, so files are flushed while everything
+// below them still works, and the session ends when nothing more is written.
+func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, *dataPlane, *fs.Virtual, error) {
+	c := &client{tally: newTally(), tasks: newTasks()}
+	engine, err := a.openWatchedMeta(ctx, url, c.tally)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	parts.add("database", plain(engine.Close))
+	if c.format, err = a.loadFormat(ctx, engine, url); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := c.format.Usable(); err != nil {
+		return nil, nil, nil, err
 	}
 	data, err := a.buildData(ctx, c.format, opt, c.tally, parts)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	mo, err := opt.metaOptions(a.log)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	c.stage = data.back.Stage
 	mo.FreeSlices = maintain.FreeSlices(c.format.BlockBytes(), data.deleteEach)
@@ -65,7 +88,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	mo.Lost = lost
 	mo.Reloaded = a.reload(data, c.format, opt)
 	if c.volume, err = meta.Open(ctx, engine, mo); err != nil {
-		return nil, explainUnformatted(err, url)
+		return nil, nil, nil, explainUnformatted(err, url)
 	}
 	parts.add("volume", c.volume.Close)
 	compactor = maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{Pool: data.pool, Log: a.log})
@@ -83,7 +106,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		fo.OpenInodes = -1
 	}
 	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)
@@ -91,23 +114,9 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 	parts.add("file system", c.fs.Close)
 
 	if err := c.volume.StartSession(ctx, describeClient(point, opt.interfaces)); err != nil {
-		return nil, fmt.Errorf("start session: %w", err)
+		return nil, nil, nil, fmt.Errorf("start session: %w", err)
 	}
-	kernel, err := opt.kernelOptions(point, c.format.Name, a.log)
-	if err != nil {
-		return nil, err
-	}
-	kernel.EnableACL = c.format.EnableACL // else the kernel would take the mask of a list for the rights of the group
-	kernel.AccessLog, kernel.Observe = fo.Virtual.AccessLog, c.tally.request
-	if c.server, err = mount.Mount(ctx, c.fs, kernel); err != nil {
-		return nil, err
-	}
-	c.mounted.Store(c.server)
-	if c.backup = opt.startBackup(c.volume, data.store, a.log); c.backup != nil {
-		c.backed.Store(c.backup)
-		parts.add("backup", plain(c.backup.Close))
-	}
-	return c, nil
+	return c, data, fo.Virtual, nil
 }
 
 // metaOptions gives the options of the metadata, in which zero means the default and on the command line none.

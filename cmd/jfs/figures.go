@@ -1,6 +1,7 @@
 package main
 
 import (
+	"jfs/cache"
 	"jfs/maintain"
 	"jfs/meta"
 )
@@ -36,4 +37,14 @@ func (f figures) addStaging() {
 	for _, name := range []string{"blocks", "block_bytes", "block_errors", "block_delay_seconds", "write_bytes", "writing_blocks"} {
 		f["staging_"+name] = 0
 	}
+}
+
+// addTiers puts in what each tier of the cache has answered, and what of the blocks read ahead was wanted. These names
+// are our own.
+func (f figures) addTiers(s cache.TieredStats) {
+	for name, tier := range map[string]cache.Stats{"memory": s.Memory, "recent": s.Recent, "disk": s.Disk} {
+		f["blockcache_"+name+"_hits"], f["blockcache_"+name+"_hit_bytes"] = float64(tier.Hits), float64(tier.HitBytes)
+	}
+	f["prefetch_blocks"] = float64(s.Prefetched)
+	f["prefetch_bytes"], f["prefetch_used_bytes"] = float64(s.PrefetchBytes), float64(s.PrefetchUsed)
 }

@@ -76,6 +76,7 @@ type mountOptions struct {
 	cacheSize    int64 // bytes
 	cacheItems   int64
 	cacheLarge   bool
+	cachePartial bool
 	freeSpace    float64
 	checksum     string
 	eviction     string
@@ -212,7 +213,7 @@ func mountCacheFlags() mountTable {
 		{name: "cache-size", def: "100G", to: mib(func(o *mountOptions) *int64 { return &o.cacheSize }), help: "size of the cache, in MiB unless a unit is given; 0 for no cache"},
 		{name: "cache-items", def: "0", to: toCount(func(o *mountOptions) *int64 { return &o.cacheItems }), help: "most blocks in the cache; 0 for no limit"},
 		{name: "free-space-ratio", def: "0.1", to: func(o *mountOptions) pflag.Value { return ratioValue{&o.freeSpace} }, help: "share of the cache's disk that is left free"},
-		{name: "cache-partial-only", boolean: true, state: later, help: "cache only parts of blocks"},
+		{name: "cache-partial-only", to: toBool(func(o *mountOptions) *bool { return &o.cachePartial }), help: "cache no whole blocks, only parts of them that were read at random, and smaller blocks"},
 		{name: "cache-large-write", to: toBool(func(o *mountOptions) *bool { return &o.cacheLarge }), help: "cache also whole blocks when they are written, not only smaller ones"},
 		{name: "verify-cache-checksum", def: "extend", to: choice(func(o *mountOptions) *string { return &o.checksum }, "none", "full", "shrink", "extend"), help: "what a read from the cache verifies: none, full, shrink or extend"},
 		{name: "cache-eviction", def: "2-random", to: choice(func(o *mountOptions) *string { return &o.eviction }, "2-random", "lru", "none"), help: "which blocks go when the cache is full: 2-random, lru, or none for no new ones"},

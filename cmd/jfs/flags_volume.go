@@ -154,24 +154,3 @@ func umountFlags() table[umountOptions] {
 		{name: "flush", to: toBool(func(o *umountOptions) *bool { return &o.flush }), help: "wait for as long as it takes until all data is in the store"},
 	}
 }
-
-type benchOptions struct {
-	blockSize int64
-	bigSize   int64
-	smallSize int64
-	smalls    int
-	threads   int
-}
-
-func benchFlags() table[benchOptions] {
-	size := func(unit int64, field func(*benchOptions) *int64) func(*benchOptions) pflag.Value {
-		return func(o *benchOptions) pflag.Value { return units.NewSize(field(o), unit) }
-	}
-	return table[benchOptions]{
-		{name: "block-size", def: "1M", to: size(units.MiB, func(o *benchOptions) *int64 { return &o.blockSize }), help: "what one call reads or writes, in MiB unless a unit is given"},
-		{name: "big-file-size", def: "1G", to: size(units.MiB, func(o *benchOptions) *int64 { return &o.bigSize }), help: "size of a big file, in MiB unless a unit is given; 0 leaves big files out"},
-		{name: "small-file-size", def: "128K", to: size(units.KiB, func(o *benchOptions) *int64 { return &o.smallSize }), help: "size of a small file, in KiB unless a unit is given; 0 leaves small files out"},
-		{name: "small-file-count", def: "100", to: toCount(func(o *benchOptions) *int { return &o.smalls }), help: "small files of each thread"},
-		{name: "threads", short: "p", def: "1", to: toCount(func(o *benchOptions) *int { return &o.threads }), help: "threads, each with files of its own"},
-	}
-}

@@ -27,6 +27,8 @@ type tally struct {
 	errors    sync.Map // syscall.Errno -> *atomic.Int64
 	requests  [object.Ops]cost
 	reqErrors atomic.Int64
+	trips     atomic.Int64 // round trips to the database, if its engine tells of them
+	tripsOf   func() int64 // nil: trips counts
 }
 
 // cost is a number of things with what they took.
@@ -55,6 +57,9 @@ func (t *tally) Operation(name string, took time.Duration) { addTo(&t.metaOps, n
 
 // Transaction counts a transaction of the database.
 func (t *tally) Transaction(took time.Duration) { t.changes.add(took) }
+
+// trip counts a round trip to the database.
+func (t *tally) trip() { t.trips.Add(1) }
 
 // request counts a request of the kernel.
 func (t *tally) request(op string, took time.Duration, errno syscall.Errno) {
@@ -91,6 +96,13 @@ func (t *tally) add(f figures) {
 	f.addAll(&t.ops, "fuse_ops_total_", "fuse_ops_durations_seconds_", "fuse_ops_durations_histogram_seconds")
 	f.addAll(&t.metaOps, "meta_ops_total_", "meta_ops_duration_seconds_", "meta_ops_durations_histogram_seconds")
 	f.histogram("transaction_durations_histogram_seconds", float64(t.changes.n.Load()), t.changes.seconds())
+	trips := t.trips.Load()
+	if t.tripsOf != nil {
+		trips = t.tripsOf()
+	}
+	if trips > 0 { // no engine opens a volume without one, so 0 means one that has none or counts none
+		f["meta_round_trips_total"] = float64(trips)
+	}
 	t.errors.Range(func(errno, n any) bool {
 		f["fuse_ops_io_errors_"+unix.ErrnoName(errno.(syscall.Errno))] = float64(n.(*atomic.Int64).Load())
 		return true

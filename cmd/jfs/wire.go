@@ -44,15 +44,19 @@ func (a *app) secret(env string) (string, error) {
 
 // openMeta connects to the database of a META-URL. Without a scheme it is the address of a Redis server.
 func (a *app) openMeta(ctx context.Context, url string) (meta.Engine, error) {
-	return a.openEngine(ctx, url, redis.Options{NoTracking: true})
+	return a.openEngine(ctx, url, redis.Options{NoTracking: true}, nil)
 }
 
-// openWatchedMeta is openMeta for a client that lives long enough to be told of changes.
-func (a *app) openWatchedMeta(ctx context.Context, url string) (meta.Engine, error) {
-	return a.openEngine(ctx, url, redis.Options{})
+// openWatchedMeta is openMeta for a client that lives long enough to be told of changes, and counts its round trips.
+func (a *app) openWatchedMeta(ctx context.Context, url string, t *tally) (meta.Engine, error) {
+	engine, err := a.openEngine(ctx, url, redis.Options{OnTrip: func(int) { t.trip() }}, t.trip)
+	if remote, ok := engine.(*sql.Remote); ok {
+		t.tripsOf = func() int64 { return remote.Stats().Trips }
+	}
+	return engine, err
 }
 
-func (a *app) openEngine(ctx context.Context, url string, ro redis.Options) (meta.Engine, error) {
+func (a *app) openEngine(ctx context.Context, url string, ro redis.Options, onTrip func()) (meta.Engine, error) {
 	full := withScheme(url)
 	scheme, _, _ := strings.Cut(full, "://")
 	a.log.Info("Meta address: " + redact.URL(full))
@@ -74,7 +78,7 @@ func (a *app) openEngine(ctx context.Context, url string, ro redis.Options) (met
 	case "postgres", "postgresql", "mysql":
 		engine, err = sql.OpenServer(ctx, full, sql.Options{Password: password, Log: a.log})
 	case "etcd", "tikv", "badger":
-		engine, err = a.openKeySpace(ctx, scheme, full, password)
+		engine, err = a.openKeySpace(ctx, scheme, full, password, onTrip)
 	default:
 		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger://, sqlite3://, postgres:// or mysql://", scheme)
 	}

@@ -79,13 +79,18 @@ func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, t
 	if err != nil {
 		return nil, err
 	}
-	if tiers.Memory == nil && tiers.Disk == nil {
+	tiers.WholeBlocks = d.blocks.WholeBlocks()
+	if opt.cachePartial {
+		tiers.KeepBelow = int(f.BlockBytes())
+	}
+	if tiers.Memory == nil && tiers.Disk == nil || opt.cachePartial {
 		tiers.RecentBytes = max(opt.bufferSize/4, cache.DefaultRecentBytes)
 	}
 	d.cache = cache.NewTiered(d.blocks, tiers)
 	parts.add("cache", plain(d.cache.Close))
 
-	d.prefetch = prefetch.New(d.cache.Fetch, prefetch.Options{
+	d.prefetch = prefetch.New(d.cache.FetchRange, prefetch.Options{
+		Has:         d.cache.HasRange,
 		MaxBytes:    max(opt.bufferSize/4, int64(f.BlockBytes())),
 		Concurrency: max(opt.prefetch, fetchConcurrency),
 		Log:         a.log,

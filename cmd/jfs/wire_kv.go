@@ -9,11 +9,15 @@ import (
 	"jfs/meta/tkv/tikv"
 )
 
-// openKeySpace connects to a database of ordered keys.
-func (a *app) openKeySpace(ctx context.Context, scheme, url, password string) (meta.Engine, error) {
+// openKeySpace connects to a database of ordered keys. onTrip is told of requests to etcd; nil: nobody is.
+func (a *app) openKeySpace(ctx context.Context, scheme, url, password string, onTrip func()) (meta.Engine, error) {
 	switch scheme {
 	case "etcd":
-		return opened(etcd.Open(ctx, url, etcd.Options{Password: password, Log: a.log}))
+		o := etcd.Options{Password: password, Log: a.log}
+		if onTrip != nil {
+			o.OnCall = func(string) { onTrip() }
+		}
+		return opened(etcd.Open(ctx, url, o))
 	case "tikv":
 		return opened(tikv.Open(ctx, url, tikv.Options{Log: a.log}))
 	}

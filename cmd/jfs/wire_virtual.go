@@ -110,6 +110,7 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 	} {
 		f["blockcache_"+name] = float64(of(s.Memory) + of(s.Recent) + of(s.Disk))
 	}
+	f.addTiers(s)
 	// What one tier misses the next one may have; what is loaded all have missed.
 	f["blockcache_miss"], f["blockcache_miss_bytes"] = float64(s.Loads+s.Ranges), float64(s.LoadBytes+s.RangeBytes)
 	f["used_read_buffer_size_bytes"] = float64(data.prefetch.Stats().Bytes)

@@ -87,7 +87,7 @@ type WarmRequest struct {
 	Paths      []string // from the root of the mount; "inode:N" for one without
 	Threads    uint16   // 0 means the default
 	Background bool     // the answer comes at once, empty
-	Action     uint8    // 0 fill, 1 remove, 2 look
+	Action     uint8    // 0 fill, 1 remove, 2 look; of jfs only: 3 bring into memory, 4 remove from memory
 }
 
 const flagPreserve = 2 // bit of the mode of a clone

@@ -58,7 +58,7 @@ func newClient(t testing.TB, engine meta.Engine, objects object.Store) *fs.FS {
 	store := block.New(objects, block.Options{BlockSize: testBlock, Pool: pool})
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
-	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
+	ahead := prefetch.New(tiers.FetchRange, prefetch.Options{Has: tiers.HasRange})
 	v, err := meta.Open(ctx, engine, meta.Options{Heartbeat: -1})
 	if err != nil {
 		t.Fatal(err)

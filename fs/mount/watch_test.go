@@ -96,7 +96,7 @@ func (s *site) mountWith(ro redis.Options, mo mount.Options) *place {
 	store := block.New(s.objects, block.Options{BlockSize: 64 << 10, Pool: pool})
 	tiers := cache.NewTiered(store, cache.TieredOptions{})
 	up := upload.New(store, upload.Options{Cache: tiers})
-	ahead := prefetch.New(tiers.Fetch, prefetch.Options{})
+	ahead := prefetch.New(tiers.FetchRange, prefetch.Options{Has: tiers.HasRange})
 	v, err := meta.Open(ctx, p.engine, meta.Options{Heartbeat: -1, MaxDeletes: -1})
 	must(err)
 	must(v.StartSession(ctx, meta.SessionInfo{Version: meta.CompatVersion}))

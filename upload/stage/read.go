@@ -93,6 +93,17 @@ func (s source) ReadAt(ctx context.Context, key block.Key, dst []byte, off int) 
 	return s.Source.ReadAt(ctx, key, dst, off)
 }
 
+// ReadRange is ReadAt where the source behind makes no difference.
+func (s source) ReadRange(ctx context.Context, key block.Key, dst []byte, off int) error {
+	if ok, err := s.stage.ReadAt(key, dst, off); ok {
+		return err
+	}
+	if r, ok := s.Source.(block.RangeSource); ok {
+		return r.ReadRange(ctx, key, dst, off)
+	}
+	return s.Source.ReadAt(ctx, key, dst, off)
+}
+
 func (s source) Load(ctx context.Context, key block.Key) (*bytepool.Buf, error) {
 	if j, p, ok := s.stage.hold(key); ok {
 		defer j.release(p)
