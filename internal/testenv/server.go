@@ -135,6 +135,22 @@ func (s *Server) Stop() {
 // Kill ends the server as a crash would.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
+// Freeze makes the server stop to do anything, as if its machine had gone from the network; its connections stay.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	s.tb.Helper()
+	if !s.running() {
+		s.tb.Fatalf("%s is not running", s.name)
+	}
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.tb.Fatalf("%v to %s: %v", sig, s.name, err)
+	}
+}
+
 var errExited = errors.New("the server ended at once")
 
 func (s *Server) start() error {
