@@ -65,11 +65,12 @@ func (r *Runner) Run(ctx context.Context, path string) (*Result, error) {
 	if err := run.checkCaches(path); err != nil {
 		return nil, err
 	}
-	if err := run.checkSpace(path); err != nil {
-		return nil, err
-	}
 	begin := run.now()
 	if run.dir, err = makeScratch(path, begin); err != nil {
+		return nil, err
+	}
+	if err := run.checkSpace(path); err != nil {
+		_ = os.Remove(run.dir) // nothing is in it
 		return nil, err
 	}
 	run.seed = uint64(begin.UnixNano())

@@ -31,6 +31,8 @@ type TaskRunner struct {
 	// TimeLimit is Config.TimeLimit.
 	TimeLimit time.Duration
 	Progress  func(Progress)
+	// Counters gives what the client counts; nil: it counts nothing.
+	Counters func() Counters
 }
 
 // Run carries out the tasks. The result holds what was done until the first failure.
@@ -40,6 +42,7 @@ func (r *TaskRunner) Run(ctx context.Context, path string, tasks []Task) (*Resul
 		Format: Format, Kind: r.Kind, Path: path, Started: begin, Environment: Look("."), Header: r.Header,
 		Config: Config{Threads: r.Threads, Rounds: r.Rounds, TimeLimit: r.TimeLimit},
 	}
+	res.Before = r.counters()
 	var err error
 	for round := 1; round <= r.Rounds && err == nil; round++ {
 		if spent := time.Since(begin); round > 1 && r.TimeLimit > 0 && spent+spent/time.Duration(round-1) > r.TimeLimit {
@@ -61,7 +64,7 @@ func (r *TaskRunner) Run(ctx context.Context, path string, tasks []Task) (*Resul
 			}
 		}
 	}
-	res.Elapsed = time.Since(begin)
+	res.Elapsed, res.After = time.Since(begin), r.counters()
 	return res, err
 }
 
@@ -72,6 +75,7 @@ func (r *TaskRunner) one(ctx context.Context, t Task, round int, to *PhaseResult
 	if t.Before != nil {
 		t.Before()
 	}
+	before := r.counters()
 	begin := time.Now()
 	if r.Progress != nil {
 		stop = ticking(func() {
@@ -111,5 +115,12 @@ func (r *TaskRunner) one(ctx context.Context, t Task, round int, to *PhaseResult
 	for _, one := range all {
 		times(to.Latency).merge(one)
 	}
-	return Round{Files: done.files.Load(), Bytes: done.bytes.Load(), Elapsed: elapsed}, err
+	return Round{Files: done.files.Load(), Bytes: done.bytes.Load(), Elapsed: elapsed, Counters: r.counters().since(before)}, err
+}
+
+func (r *TaskRunner) counters() Counters {
+	if r.Counters == nil {
+		return nil
+	}
+	return r.Counters()
 }

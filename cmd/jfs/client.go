@@ -106,7 +106,7 @@ func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOpti
 		fo.OpenInodes = -1
 	}
 	if fo.Root, err = findDir(ctx, c.volume, opt.subdir); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, fmt.Errorf("--subdir %s: %w", opt.subdir, err)
 	}
 	fo.Virtual = a.virtualFiles(c, data, uploader, fo.Root, point, opt)
 	c.fs = fs.New(c.volume, fo)

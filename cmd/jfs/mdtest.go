@@ -113,7 +113,7 @@ func (a *app) mdtest(ctx context.Context, opt *mdtestOptions, url, path string) 
 	}
 	top, err := findDir(lost, c.volume, path)
 	if err != nil {
-		return err
+		return fmt.Errorf("PATH %s: %w", path, err)
 	}
 	name := fmt.Sprintf("__juicefs_mdtest_%d__", time.Now().UnixNano())
 	if trees.top, _, err = c.volume.Mknod(lost, meta.Root, top, name, meta.New{Type: meta.TypeDirectory, Mode: 0o777}); err != nil {
@@ -126,8 +126,14 @@ func (a *app) mdtest(ctx context.Context, opt *mdtestOptions, url, path string) 
 		}
 	}()
 	trees.client = c
+	count := func() bench.Counters {
+		f := figures{}
+		c.tally.add(f)
+		f.addProcess()
+		return bench.Counters(f)
+	}
 	runner := bench.TaskRunner{
-		Kind: bench.KindMeta, Threads: opt.threads, Rounds: opt.rounds, TimeLimit: opt.limit,
+		Kind: bench.KindMeta, Counters: count, Threads: opt.threads, Rounds: opt.rounds, TimeLimit: opt.limit,
 		Header: fmt.Sprintf("Threads: %d, Dirs: %d, Depth: %d, Files: %d, Write: %d; %d directories and %d files in all",
 			opt.threads, opt.dirs, opt.depth, opt.files, opt.write, len(trees.parents), len(trees.parents)*opt.files),
 	}

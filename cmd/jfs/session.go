@@ -61,15 +61,15 @@ func findDir(ctx context.Context, v *meta.Volume, path string) (meta.Ino, error)
 			continue
 		}
 		if name == ".." {
-			return 0, fmt.Errorf("--subdir %s: \"..\" is not allowed", path)
+			return 0, errors.New("\"..\" is not allowed")
 		}
 		if at == meta.RootIno && slices.Contains([]string{".trash", ".control", ".config", ".stats", ".accesslog"}, name) {
-			return 0, fmt.Errorf("--subdir %s: %s is no directory of the volume's own", path, name)
+			return 0, fmt.Errorf("%s is no directory of the volume's own", name)
 		}
 		ino, attr, err := v.Lookup(ctx, meta.Root, at, name)
 		if errors.Is(err, posix.ENOENT) {
 			if v.ReadOnly() {
-				return 0, fmt.Errorf("--subdir %s: there is no %s, and a read-only mount does not make it", path, name)
+				return 0, fmt.Errorf("there is no %s, and a read-only mount does not make it", name)
 			}
 			ino, attr, err = v.Mknod(ctx, meta.Root, at, name, meta.New{Type: meta.TypeDirectory, Mode: 0777})
 			if errors.Is(err, posix.EEXIST) { // made by another client just now
@@ -77,10 +77,10 @@ func findDir(ctx context.Context, v *meta.Volume, path string) (meta.Ino, error)
 			}
 		}
 		if err != nil {
-			return 0, fmt.Errorf("--subdir %s: %w: it must be a directory of the volume", path, err)
+			return 0, fmt.Errorf("%w: it must be a directory of the volume", err)
 		}
 		if attr.Type != meta.TypeDirectory {
-			return 0, fmt.Errorf("--subdir %s: %s is not a directory", path, name)
+			return 0, fmt.Errorf("%s is not a directory", name)
 		}
 		at = ino
 	}
