@@ -34,7 +34,9 @@ func killOptions(mode string) cache.DiskOptions {
 	return cache.DiskOptions{FreeRatio: -1, MaxBytes: 4 << 20, Checksum: mode, QueueBytes: 1 << 20}
 }
 
-func killKey(n uint64) block.Key { return block.Key{Slice: n % 8, Index: uint32(n % 3), Size: 10*page + 77} }
+func killKey(n uint64) block.Key {
+	return block.Key{Slice: n % 8, Index: uint32(n % 3), Size: 10*page + 77}
+}
 
 // fill puts blocks and parts of them into a cache that is too small for them, for ever.
 func fill(dir string) {
