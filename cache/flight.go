@@ -9,7 +9,9 @@ import (
 )
 
 // flights lets concurrent readers of a block share one load. The source does so too, but only until it has
-// the bytes; this also covers the time until the cache can answer.
+// the bytes; this also covers the time until the cache can answer. It is not the flight of package block: there a load has a
+// goroutine and a life of its own, which ends with its last caller; here one of the callers loads, in its own time and with its own
+// ctx, and after looking once more whether the cache has it.
 type flights struct {
 	mu sync.Mutex // guards m and each flight's waiters and buf
 	m  map[span]*flight

@@ -43,7 +43,7 @@ type Options struct {
 	Pool     *bytepool.Pool // memory of what is being written
 	Back     Back           // files are staged on a local disk instead of stored at once
 
-	MaxReadahead int64         // largest read-ahead of one stream in bytes; 0 means a fifth of the pool
+	MaxReadahead int64         // largest read-ahead of one stream in bytes; 0 means a fifth of the pool; more than the pool means all of it
 	FlushAge     time.Duration // dirty data older than this is written in the background; 0 means 5 s
 	Stall        time.Duration // longest wait of a write for memory; 0 means 5 min
 	OpenInodes   int           // closed inodes whose chunk lists are remembered; 0 means 10,000, negative all
@@ -125,6 +125,9 @@ func New(v *meta.Volume, opt Options) *FS {
 		if opt.MaxReadahead = opt.Pool.Limit() / 5; opt.MaxReadahead == 0 {
 			opt.MaxReadahead = defaultReadahead
 		}
+	}
+	if limit := opt.Pool.Limit(); limit > 0 {
+		opt.MaxReadahead = min(opt.MaxReadahead, limit)
 	}
 	format := v.Format()
 	f := &FS{

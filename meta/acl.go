@@ -32,12 +32,11 @@ func (v *Volume) SetFacl(ctx context.Context, who Cred, ino Ino, typ ACLType, ru
 	}
 	what := func() string { return fmt.Sprintf("set ACL of inode %d", ino) }
 	return v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		old, ok, err := tx.Attr(ino)
-		switch {
-		case err != nil:
+		old, err := existing(tx, ino)
+		if err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
+		}
+		switch {
 		case old.Type == TypeSymlink:
 			return posix.ENOTSUP
 		case old.Flags&FlagImmutable != 0, who.UID != 0 && who.UID != old.UID:
@@ -98,12 +97,9 @@ func (v *Volume) GetFacl(ctx context.Context, ino Ino, typ ACLType) (ACL, error)
 	var rule ACL
 	what := func() string { return fmt.Sprintf("ACL of inode %d", ino) }
 	err := v.view(ctx, what, Want{Attrs: []Ino{ino}}, func(r Reader) error {
-		a, ok, err := r.Attr(ino)
-		switch {
-		case err != nil:
+		a, err := existing(r, ino)
+		if err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
 		}
 		id := a.AccessACL
 		if typ == ACLDefault {

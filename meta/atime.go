@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"jfs/internal/posix"
 )
 
 // AtimeMode says when access times are kept up.
@@ -58,14 +56,9 @@ func (v *Volume) Accessed(ctx context.Context, ino Ino, a *Attr) (Attr, bool, er
 	what := func() string { return fmt.Sprintf("set access time of inode %d", ino) }
 	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		changed = false
-		var ok bool
 		var err error
-		next, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if next, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
 		}
 		now := v.time()
 		if !v.opt.Atime.due(&next, now) {

@@ -7,17 +7,21 @@ import (
 	"jfs/internal/posix"
 )
 
+// existing reads the attribute of an inode that must be there.
+func existing(r Reader, ino Ino) (Attr, error) {
+	a, ok, err := r.Attr(ino)
+	if err == nil && !ok {
+		err = posix.ENOENT
+	}
+	return a, err
+}
+
 // GetAttr gives the attribute of an inode.
 func (v *Volume) GetAttr(ctx context.Context, ino Ino) (Attr, error) {
 	defer v.timed("GetAttr", v.began())
 	var a Attr
-	err := v.view(ctx, func() string { return fmt.Sprintf("attribute of inode %d", ino) }, Want{Attrs: []Ino{ino}}, func(r Reader) error {
-		var ok bool
-		var err error
-		a, ok, err = r.Attr(ino)
-		if err == nil && !ok {
-			err = posix.ENOENT
-		}
+	err := v.view(ctx, func() string { return fmt.Sprintf("attribute of inode %d", ino) }, Want{Attrs: []Ino{ino}}, func(r Reader) (err error) {
+		a, err = existing(r, ino)
 		return err
 	})
 	if err != nil && (ino == RootIno || ino == TrashIno) && ctx.Err() == nil {
@@ -47,15 +51,11 @@ func (v *Volume) SetAttr(ctx context.Context, who Cred, ino Ino, c Change) (old,
 	defer v.timed("SetAttr", v.began())
 	what := func() string { return fmt.Sprintf("change attributes of inode %d", ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		var ok bool
 		var err error
-		old, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if old, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
-		case old.Parent > TrashIno && ino < TrashIno:
+		}
+		if old.Parent > TrashIno && ino < TrashIno {
 			return posix.EPERM
 		}
 		if a, err = changed(tx, who, old, c, v.time()); err != nil {
@@ -169,11 +169,8 @@ func (v *Volume) Readlink(ctx context.Context, ino Ino) (string, error) {
 		if target, ok, err = r.Symlink(ino); err != nil || ok {
 			return err
 		}
-		switch _, ok, err := r.Attr(ino); {
-		case err != nil:
+		if _, err := existing(r, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
 		}
 		return posix.EINVAL
 	})
@@ -194,15 +191,11 @@ func (v *Volume) Link(ctx context.Context, who Cred, ino, dir Ino, name string) 
 	what := func() string { return fmt.Sprintf("link inode %d to %d/%q", ino, dir, name) }
 	want := Want{Attrs: []Ino{ino}, Perms: []Ino{dir}, Entries: []Name{{dir, name}}}
 	err := v.update(ctx, what, want, func(tx Tx) error {
-		var ok bool
 		var err error
-		a, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if a, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
-		case a.Type == TypeDirectory:
+		}
+		if a.Type == TypeDirectory {
 			return posix.EPERM
 		}
 		p, err := writableDir(tx, who, dir)

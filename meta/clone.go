@@ -75,15 +75,11 @@ func (v *Volume) cloneable(ctx context.Context, who Cred, src, dir Ino, name str
 	what := func() string { return fmt.Sprintf("clone inode %d to %d/%q", src, dir, name) }
 	want := Want{Attrs: []Ino{src}, Perms: []Ino{dir}, Entries: []Name{{dir, name}}}
 	err := v.view(ctx, what, want, func(r Reader) error { // the rights to read src come with each inode
-		var ok bool
 		var err error
-		a, ok, err = r.Attr(src)
-		switch {
-		case err != nil:
+		if a, err = existing(r, src); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
-		case a.Parent.IsTrash():
+		}
+		if a.Parent.IsTrash() {
 			return posix.EPERM
 		}
 		return free(r, who, dir, name)
@@ -173,10 +169,8 @@ func (c *cloner) attach(ctx context.Context, dir Ino, name string, root cloned) 
 	want := Want{Attrs: []Ino{root.ino}, Perms: []Ino{dir}, Entries: []Name{{dir, name}}}
 	what := func() string { return fmt.Sprintf("enter clone as %d/%q", dir, name) }
 	err := v.update(ctx, what, want, func(tx Tx) error {
-		if _, ok, err := tx.Attr(root.ino); err != nil {
-			return err
-		} else if !ok {
-			return posix.ENOENT // cleaned up by somebody who found it too old
+		if _, err := existing(tx, root.ino); err != nil {
+			return err // posix.ENOENT: cleaned up by somebody who found it too old
 		}
 		return c.enter(dir, name)(tx, root)
 	})

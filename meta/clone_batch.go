@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-
-	"jfs/internal/posix"
 )
 
 // cloner makes one clone.
@@ -90,12 +88,9 @@ func (c *cloner) correct(ctx context.Context, dir cloned, nlink uint32, stat Dir
 	}
 	what := func() string { return fmt.Sprintf("complete clone of directory %d", dir.src) }
 	return v.update(ctx, what, Want{Attrs: []Ino{dir.ino}}, func(tx Tx) error {
-		a, ok, err := tx.Attr(dir.ino)
-		switch {
-		case err != nil:
+		a, err := existing(tx, dir.ino)
+		if err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
 		}
 		if a.Nlink != nlink {
 			a.Nlink = nlink

@@ -40,19 +40,14 @@ func (v *Volume) CopyRange(ctx context.Context, in Ino, offIn uint64, out Ino, o
 	what := func() string { return fmt.Sprintf("copy %d bytes of inode %d to %d", size, in, out) }
 	err = v.update(ctx, what, want, func(tx Tx) error {
 		copied, dirs = 0, holders{}
-		src, ok, err := tx.Attr(in)
+		src, err := existing(tx, in)
 		if err != nil {
 			return err
 		}
-		if !ok {
-			return posix.ENOENT
-		}
-		old, ok, err = tx.Attr(out)
-		switch {
-		case err != nil:
+		if old, err = existing(tx, out); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
+		}
+		switch {
 		case src.Type != TypeFile || old.Type != TypeFile:
 			return posix.EINVAL
 		case old.Flags&(FlagImmutable|FlagAppend) != 0:

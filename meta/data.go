@@ -98,15 +98,11 @@ func (v *Volume) write(ctx context.Context, ino Ino, c *Commit) (old, a Attr, er
 	var dirs holders
 	what := func() string { return fmt.Sprintf("write %d slices to inode %d", len(c.Slices), ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		var ok bool
 		var err error
-		old, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if old, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
-		case old.Type != TypeFile:
+		}
+		if old.Type != TypeFile {
 			return posix.EPERM
 		}
 		a = grownBy(old, c.Slices)
@@ -160,15 +156,11 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 	var dirs holders
 	what := func() string { return fmt.Sprintf("truncate inode %d to %d", ino, length) }
 	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		var ok bool
 		var err error
-		a, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if a, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
-		case a.Type != TypeFile, a.Flags&(FlagImmutable|FlagAppend) != 0, a.Parent > TrashIno && !opened:
+		}
+		if a.Type != TypeFile || a.Flags&(FlagImmutable|FlagAppend) != 0 || a.Parent > TrashIno && !opened {
 			return posix.EPERM
 		}
 		old, dirs = a, holders{}

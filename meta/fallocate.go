@@ -45,14 +45,11 @@ func (v *Volume) Fallocate(ctx context.Context, ino Ino, mode uint32, off, size 
 	var dirs holders
 	what := func() string { return fmt.Sprintf("fallocate %d+%d of inode %d", off, size, ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		var ok bool
 		var err error
-		old, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if old, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
+		}
+		switch {
 		case old.Type == TypeFIFO:
 			return posix.EPIPE
 		case old.Type != TypeFile, old.Flags&FlagImmutable != 0, old.Flags&FlagAppend != 0 && mode&^FallocKeepSize != 0:

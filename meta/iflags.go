@@ -52,15 +52,11 @@ func StoredFlags(old uint8, shown uint32) (uint8, error) {
 func (v *Volume) SetFlags(ctx context.Context, who Cred, ino Ino, shown uint32) (old, a Attr, err error) {
 	what := func() string { return fmt.Sprintf("set flags of inode %d", ino) }
 	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
-		var ok bool
 		var err error
-		old, ok, err = tx.Attr(ino)
-		switch {
-		case err != nil:
+		if old, err = existing(tx, ino); err != nil {
 			return err
-		case !ok:
-			return posix.ENOENT
-		case ino.IsTrash(), old.Parent > TrashIno, who.UID != 0 && who.UID != old.UID:
+		}
+		if ino.IsTrash() || old.Parent > TrashIno || who.UID != 0 && who.UID != old.UID {
 			return posix.EPERM
 		}
 		a = old

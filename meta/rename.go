@@ -136,12 +136,9 @@ func (m *move) run(tx Tx) error {
 	if err := access(tx, m.who, &sp, MayWrite|MayExec); err != nil {
 		return err
 	}
-	a, ok, err := tx.Attr(e.Ino)
-	switch {
-	case err != nil:
+	a, err := existing(tx, e.Ino)
+	if err != nil {
 		return err
-	case !ok:
-		return posix.ENOENT
 	}
 	const fixed = FlagAppend | FlagImmutable
 	if sp.Flags&fixed != 0 || dp.Flags&FlagImmutable != 0 || a.Flags&fixed != 0 {

@@ -218,7 +218,7 @@ func (a *app) writeFstab(again relaunch, program string) error {
 	switch {
 	case redact.URL(url) != url:
 		a.log.Warn("the password of the database is written into " + a.fstab + ", which every user can read")
-	case a.getenv(envMetaPassword) != "" && !inDirectory(url):
+	case (a.getenv(envMetaPassword) != "" || a.getenv(envMetaPassword+inFile) != "") && !inDirectory(url):
 		a.log.Warn("the password of the database is not written into " + a.fstab + ": mount(8) needs it in the environment as " + envMetaPassword)
 	}
 	words := append(again.flags, again.fuse...)

@@ -6,11 +6,10 @@ import (
 	"errors"
 	goflag "flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,11 +18,8 @@ import (
 
 	"jfs/fs/mount"
 	"jfs/internal/mounts"
-	"jfs/internal/testenv"
 	"jfs/meta"
 	"jfs/meta/metatest"
-	"jfs/meta/redis"
-	"jfs/meta/sql"
 )
 
 // How often TestE2ECrash kills, and with which random numbers: "go test ./cmd/jfs -run Crash -crash.rounds 200".
@@ -42,21 +38,6 @@ func seed(t *testing.T) uint64 {
 	return n
 }
 
-// databases are the databases that volumes survive deaths and move in, each with what gives a fresh one.
-var databases = []struct {
-	name string
-	url  func(t *testing.T, w *world) func() string
-}{
-	{"sqlite", func(_ *testing.T, w *world) func() string {
-		n := 0
-		return func() string { n++; return fmt.Sprintf("sqlite3://%s", w.path(fmt.Sprint("meta", n, ".db"))) }
-	}},
-	{"redis", func(t *testing.T, _ *world) func() string {
-		server, n := testenv.StartRedis(t), 0
-		return func() string { n++; return fmt.Sprintf("redis://%s/%d", server.Addr, n) }
-	}},
-}
-
 // crash is a volume whose mounts die.
 type crash struct {
 	*world
@@ -67,10 +48,10 @@ type crash struct {
 // TestE2ECrash kills the process of a mount while several processes work in it. What was acknowledged must be there,
 // nothing may be half done, and all records must fit together, before and after what the dead mount left is cleaned up.
 func TestE2ECrash(t *testing.T) {
-	for _, db := range databases {
+	for _, db := range databases() {
 		t.Run(db.name, func(t *testing.T) {
 			w := newWorld(t)
-			c := &crash{world: w, url: db.url(t, w)(), rnd: rand.New(rand.NewPCG(seed(t), 0))}
+			c := &crash{world: w, url: db.fresh(t, w)(), rnd: rand.New(rand.NewPCG(seed(t), 0))}
 			must(t, os.Mkdir(c.path("journals"), 0o755))
 			c.ok("format", "--bucket", "$/objects", "--block-size", "256K", "--trash-days", fmt.Sprint(c.rnd.IntN(2)), c.url, "myjfs")
 			total := 0
@@ -112,16 +93,12 @@ func (c *crash) mount(more ...string) (pid int) {
 	c.t.Helper()
 	args := []string{"mount", "-d", "--no-agent", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "--backup-meta", "0", c.url, "$/mnt"}
 	c.ok(append(args, more...)...)
-	if slices.Contains(more, "--read-only") { // it has no session
-		return 0
+	m, mounted, err := mounts.At(c.path("mnt"))
+	must(c.t, err)
+	if pid = mounts.Proc("").Server(m); !mounted || pid == 0 {
+		c.t.Fatalf("mounted %v, by process %d", mounted, pid)
 	}
-	for _, s := range c.sessions(c.url) {
-		if s.MountPoint == c.path("mnt") {
-			return s.ProcessID
-		}
-	}
-	c.t.Fatal("the mount has no session")
-	return 0
+	return pid
 }
 
 // crashLoads is how many processes of each kind work in a mount that is killed.
@@ -251,13 +228,7 @@ func (c *crash) faults(when string, o metatest.Checks, first func(context.Contex
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), enough)
 	defer cancel()
-	var engine meta.Engine
-	var err error
-	if strings.HasPrefix(c.url, "redis:") {
-		engine, err = redis.Open(ctx, c.url, redis.Options{})
-	} else {
-		engine, err = sql.Open(ctx, c.url, sql.Options{})
-	}
+	engine, err := newApp(io.Discard, io.Discard, os.Getenv).openMeta(ctx, c.url)
 	must(c.t, err)
 	later := func() time.Time { return time.Now().Add(time.Hour) }
 	v, err := meta.Open(ctx, engine, meta.Options{Now: later, FreeSlices: func(context.Context, []meta.SliceRef) []error { return nil }})

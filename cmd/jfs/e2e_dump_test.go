@@ -22,84 +22,137 @@ import (
 	"jfs/meta/metatest"
 )
 
-// TestE2EDumpIdentity moves a volume that has everything from each database to each other one. It must be the same
-// there: for who looks at the records, for who looks through a mount, and for who dumps it again.
+// TestE2EDumpIdentity moves a volume that has everything between databases: from SQLite to each other one and back, from Redis
+// to SQLite, and in full size from each to each. It must be the same there: for who looks at the records, for who looks
+// through a mount, and for who dumps it again.
 func TestE2EDumpIdentity(t *testing.T) {
 	w := newWorld(t)
+	all := allDatabases()
 	var fresh []func() string
-	for _, db := range databases {
-		fresh = append(fresh, db.url(t, w))
+	for _, db := range all {
+		fresh = append(fresh, db.fresh(t, w))
 	}
-	for i, db := range databases {
-		t.Run("from "+db.name, func(t *testing.T) {
+	for i, from := range databases() {
+		t.Run("from "+from.name, func(t *testing.T) {
 			own := *w
 			own.t = t
 			c := &crash{world: &own, url: fresh[i](), rnd: rand.New(rand.NewPCG(1, 1))}
-			bucket := "$/objects-" + db.name
-			c.ok("format", "--bucket", bucket, "--block-size", "256K", "--trash-days", "1", "--enable-acl", c.url, "myjfs")
-			c.mount("--enable-xattr")
-			c.everything()
-			gone, err := os.Create(c.path("mnt/unlinked"))
-			must(t, err)
-			_, err = gone.Write(content(100_000, 1))
-			must(t, err)
-			must(t, gone.Sync())
-			must(t, os.Remove(c.path("mnt/unlinked")))
-			must(t, gone.Close())
-			seen := fingerprint(t, c.path("mnt"))
-			names := attributes(t, c.path("mnt"))
-			c.ok("umount", "$/mnt")
-			c.ok("quota", "set", "--path", "/d", "--capacity", "1", "--inodes", "9999", c.url)
-			c.ok("quota", "set", "--uid", "1000", "--capacity", "2", c.url)
-			c.ok("quota", "set", "--gid", "1001", "--inodes", "77", c.url)
-			var tree string
-			c.faults("of the source", metatest.Checks{}, func(_ context.Context, v *meta.Volume) error {
-				tree = metatest.Tree(t, v)
-				return nil
-			})
-			quotas := c.ok("quota", "list", c.url)
-			c.ok("fsck", "--path", "/", "-r", "--sync-dir-stat", c.url)
 			source := c.url
-			for j, to := range databases {
-				file := "$/dump." + []string{"json", "json.gz", "json.zstd"}[(i+j)%3]
-				c.url = source
-				c.ok("dump", "--keep-secret-key", c.url, file)
-				first := c.canonicalDump()
-				c.url = fresh[j]()
-				c.ok("load", c.url, file)
-				c.faults("loaded into "+to.name, metatest.Checks{}, func(_ context.Context, v *meta.Volume) error {
-					if got := metatest.Tree(t, v); forgetParents(got) != forgetParents(tree) {
-						t.Errorf("%s holds another tree: %s", to.name, firstLine(forgetParents(tree), forgetParents(got)))
-					}
-					return nil
-				})
-				if got := c.ok("quota", "list", c.url); got != quotas {
-					t.Errorf("quotas in %s:\n%s\nwant\n%s", to.name, got, quotas)
+			was := c.original(from.name)
+			for j, to := range all {
+				if i > 0 && j > 1 && !*soak {
+					continue
 				}
-				if second := c.canonicalDump(); !reflect.DeepEqual(first, second) {
-					t.Errorf("the dump of %s is another one", to.name)
-					for k := range first {
-						if !reflect.DeepEqual(first[k], second[k]) {
-							t.Errorf("%s:\n%.1000v\nwant\n%.1000v", k, second[k], first[k])
-						}
-					}
-				}
-				c.ok("fsck", c.url)
-				c.ok("fsck", "--path", "/", "-r", "--sync-dir-stat", c.url)
+				form := []string{"json", "json.gz", "json.zstd"}[(i+j)%3]
+				c.move(source, fresh[j](), "$/dump."+form)
+				c.unchanged("in "+to.name, was)
 				if i == j { // what a mount shows was written by the same engine
 					continue
 				}
 				c.mount("--enable-xattr", "--read-only")
-				sameTree(t, fingerprint(t, c.path("mnt")), seen)
-				if got := attributes(t, c.path("mnt")); !reflect.DeepEqual(got, names) {
-					t.Errorf("attributes in %s:\n%v\nwant\n%v", to.name, got, names)
+				sameTree(t, fingerprint(t, c.path("mnt")), was.files)
+				if got := attributes(t, c.path("mnt")); !reflect.DeepEqual(got, was.attributes) {
+					t.Errorf("attributes in %s:\n%v\nwant\n%v", to.name, got, was.attributes)
 				}
 				c.ok("umount", "$/mnt")
+				if i > 0 && !*soak { // that way was taken above
+					continue
+				}
+				c.move(c.url, fresh[i](), "$/back."+form)
+				c.unchanged("back from "+to.name, was)
 			}
 			c.url = source
 			c.subdir(fresh[i])
 		})
 	}
+}
+
+// contents is all that a load keeps of a volume.
+type contents struct {
+	files       map[string]string // through a mount
+	attributes  []string          // through a mount
+	tree, trash string            // records
+	quotas      string
+	dump        map[string]any
+}
+
+// original makes the volume that is moved.
+func (c *crash) original(name string) (was contents) {
+	t := c.t
+	t.Helper()
+	c.ok("format", "--bucket", "$/objects-"+name, "--block-size", "256K", "--trash-days", "1", "--enable-acl", c.url, "myjfs")
+	c.mount("--enable-xattr")
+	c.everything()
+	gone, err := os.Create(c.path("mnt/unlinked"))
+	must(t, err)
+	_, err = gone.Write(content(100_000, 1))
+	must(t, err)
+	must(t, gone.Sync())
+	must(t, os.Remove(c.path("mnt/unlinked")))
+	must(t, gone.Close())
+	was.files, was.attributes = fingerprint(t, c.path("mnt")), attributes(t, c.path("mnt"))
+	c.ok("umount", "$/mnt")
+	c.ok("quota", "set", "--path", "/d", "--capacity", "1", "--inodes", "9999", c.url)
+	c.ok("quota", "set", "--uid", "1000", "--capacity", "2", c.url)
+	c.ok("quota", "set", "--gid", "1001", "--inodes", "77", c.url)
+	was.tree, was.trash = c.trees("of the source")
+	if was.trash == "" {
+		t.Fatal("the trash is empty")
+	}
+	was.quotas = c.ok("quota", "list", c.url)
+	was.dump = c.canonicalDump()
+	c.clean()
+	return was
+}
+
+// trees checks all records and gives those of files and directories, in the volume and in its trash.
+func (c *crash) trees(when string) (tree, trash string) {
+	c.t.Helper()
+	c.faults(when, metatest.Checks{}, func(_ context.Context, v *meta.Volume) error {
+		tree, trash = forgetParents(metatest.Tree(c.t, v)), forgetParents(metatest.TreeBelow(c.t, v, meta.TrashIno))
+		return nil
+	})
+	return tree, trash
+}
+
+// clean lets fsck look for faults.
+func (c *crash) clean() {
+	c.t.Helper()
+	c.ok("fsck", c.url)
+	c.ok("fsck", "--path", "/", "-r", "--sync-dir-stat", c.url)
+}
+
+// move loads a dump of one database into another, where c.url leads then.
+func (c *crash) move(from, to, file string) {
+	c.t.Helper()
+	c.ok("dump", "--keep-secret-key", from, file)
+	c.url = to
+	c.ok("load", to, file)
+}
+
+// unchanged checks that the volume at c.url is what was moved there.
+func (c *crash) unchanged(where string, was contents) {
+	t := c.t
+	t.Helper()
+	tree, trash := c.trees(where)
+	if tree != was.tree {
+		t.Errorf("the tree %s is another one: %s", where, firstLine(was.tree, tree))
+	}
+	if trash != was.trash {
+		t.Errorf("the trash %s is another one: %s", where, firstLine(was.trash, trash))
+	}
+	if got := c.ok("quota", "list", c.url); got != was.quotas {
+		t.Errorf("quotas %s:\n%s\nwant\n%s", where, got, was.quotas)
+	}
+	if dump := c.canonicalDump(); !reflect.DeepEqual(was.dump, dump) {
+		t.Errorf("the dump %s is another one", where)
+		for k := range was.dump {
+			if !reflect.DeepEqual(was.dump[k], dump[k]) {
+				t.Errorf("%s:\n%.1000v\nwant\n%.1000v", k, dump[k], was.dump[k])
+			}
+		}
+	}
+	c.clean()
 }
 
 // everything makes what a volume can hold, through its mount.

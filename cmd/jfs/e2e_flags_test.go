@@ -167,7 +167,7 @@ func TestE2EForce(t *testing.T) {
 	}
 	w.mount("--force", "--subdir", "dir")
 	above, ok, err := mounts.At(w.path("mnt"))
-	if !ok || err != nil || above.Minor == below.Minor {
+	if !ok || err != nil || above.Device == below.Device {
 		t.Fatalf("%+v over %+v, %v", above, below, err)
 	}
 	w.holds("mnt/f", []byte("x"))

@@ -57,12 +57,12 @@ func (s *stressed) remountCold(name string, flags ...string) {
 }
 
 // patience bounds a program that works for long.
-const patience = 10 * time.Minute
+func patience() time.Duration { return time.Duration(soaking(10, 60)) * time.Minute }
 
 // exec runs a program, and fails with all that it says. "$/name" in an argument is a path below the world's directory.
 func (s *stressed) exec(program string, args ...string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience())
 	defer cancel()
 	bare := s.command(program, args...)
 	cmd := exec.CommandContext(ctx, bare.Path, bare.Args[1:]...)

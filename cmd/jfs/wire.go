@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 
 	"jfs/internal/redact"
@@ -16,8 +17,30 @@ import (
 // This file and those named wire_* build the parts of a client, and nothing else does. What is built here is
 // closed by its builder's caller, in the reverse order.
 
-// envMetaPassword holds the password of the database, for those who do not want it in a command line.
-const envMetaPassword = "META_PASSWORD"
+const (
+	// envMetaPassword holds the password of the database, for those who do not want it in a command line.
+	envMetaPassword = "META_PASSWORD"
+	// envSentinelPassword holds that of Redis Sentinels.
+	envSentinelPassword = "SENTINEL_PASSWORD"
+	// inFile is behind the name of either for one that names a file with the password.
+	inFile = "_FILE"
+)
+
+// secret gives a password from the environment, or from the file that it names.
+func (a *app) secret(env string) (string, error) {
+	if value := a.getenv(env); value != "" {
+		return value, nil
+	}
+	path := a.getenv(env + inFile)
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the password of %s: %w", env+inFile, err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}
 
 // openMeta connects to the database of a META-URL. Without a scheme it is the address of a Redis server.
 func (a *app) openMeta(ctx context.Context, url string) (meta.Engine, error) {
@@ -37,18 +60,25 @@ func (a *app) openEngine(ctx context.Context, url string, ro redis.Options, onTr
 	full := withScheme(url)
 	scheme, _, _ := strings.Cut(full, "://")
 	a.log.Info("Meta address: " + redact.URL(full))
-	ro.Password, ro.Logger = a.getenv(envMetaPassword), a.log
+	password, err := "", error(nil)
+	if !inDirectory(full) {
+		if password, err = a.secret(envMetaPassword); err != nil {
+			return nil, err
+		}
+	}
 	var engine meta.Engine
-	var err error
 	switch scheme {
 	case "redis", "rediss", "unix":
-		engine, err = redis.Open(ctx, full, ro)
+		ro.Password, ro.Logger = password, a.log
+		if ro.SentinelPassword, err = a.secret(envSentinelPassword); err == nil {
+			engine, err = redis.Open(ctx, full, ro)
+		}
 	case "sqlite3":
 		engine, err = sql.Open(ctx, full, sql.Options{Log: a.log})
 	case "postgres", "postgresql", "mysql":
-		engine, err = sql.OpenServer(ctx, full, sql.Options{Password: a.getenv(envMetaPassword), Log: a.log})
+		engine, err = sql.OpenServer(ctx, full, sql.Options{Password: password, Log: a.log})
 	case "etcd", "tikv", "badger":
-		engine, err = a.openKeySpace(ctx, scheme, full, onTrip)
+		engine, err = a.openKeySpace(ctx, scheme, full, password, onTrip)
 	default:
 		return nil, fmt.Errorf("databases of scheme %s:// are not supported: use redis://, rediss://, unix://, etcd://, tikv://, badger://, sqlite3://, postgres:// or mysql://", scheme)
 	}

@@ -83,9 +83,8 @@ func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, t
 	if opt.cachePartial {
 		tiers.KeepBelow = int(f.BlockBytes())
 	}
-	if tiers.Memory == nil && tiers.Disk == nil || opt.cachePartial {
-		tiers.RecentBytes = max(opt.bufferSize/4, cache.DefaultRecentBytes)
-	}
+	// A tier may decline a block, and a block read ahead must not be gone before its reader comes.
+	tiers.RecentBytes = max(opt.bufferSize/4, cache.DefaultRecentBytes)
 	d.cache = cache.NewTiered(d.blocks, tiers)
 	parts.add("cache", plain(d.cache.Close))
 

@@ -10,10 +10,10 @@ import (
 )
 
 // openKeySpace connects to a database of ordered keys. onTrip is told of requests to etcd; nil: nobody is.
-func (a *app) openKeySpace(ctx context.Context, scheme, url string, onTrip func()) (meta.Engine, error) {
+func (a *app) openKeySpace(ctx context.Context, scheme, url, password string, onTrip func()) (meta.Engine, error) {
 	switch scheme {
 	case "etcd":
-		o := etcd.Options{Password: a.getenv(envMetaPassword), Log: a.log}
+		o := etcd.Options{Password: password, Log: a.log}
 		if onTrip != nil {
 			o.OnCall = func(string) { onTrip() }
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"jfs/internal/mounts"
 )
 
 // setReadAhead sets how far the kernel reads ahead on a device, in bytes. FUSE itself cannot go beyond 128 KiB.
@@ -65,7 +67,7 @@ func (s *Server) watch() (stop func()) {
 			case err != nil || fds[1].Revents != 0:
 				return
 			}
-			if still, err := isMounted(s.dev); err == nil && !still {
+			if still, err := mounts.DeviceMounted(s.dev); err == nil && !still {
 				s.a.reqs.detach()
 				return
 			}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"jfs/fs/fstest"
+	"jfs/internal/mounts"
 	"jfs/internal/posix"
 	"jfs/meta"
 )
@@ -74,8 +75,8 @@ func TestKernelView(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, volume{newFS(t)}, opt)
-	m, ok, err := mountAt(s.MountPoint())
-	if err != nil || !ok || m.source != "JuiceFS:my-volume" || m.fstype != "fuse.juicefs" {
+	m, ok, err := mounts.At(s.MountPoint())
+	if err != nil || !ok || m.Source != "JuiceFS:my-volume" || m.Type != "fuse.juicefs" {
 		t.Fatalf("%+v, %v, %v", m, ok, err)
 	}
 	table, err := os.ReadFile("/proc/self/mounts")
@@ -155,7 +156,7 @@ func TestMountCanceled(t *testing.T) {
 	if _, err := start(ctx, newFake(), Options{MountPoint: dir, Volume: "v"}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if _, ok, _ := mountAt(dir); ok {
+	if _, ok, _ := mounts.At(dir); ok {
 		t.Error("mounted all the same")
 	}
 }

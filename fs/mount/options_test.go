@@ -61,27 +61,6 @@ func TestOptionErrors(t *testing.T) {
 	}
 }
 
-func TestMountinfo(t *testing.T) {
-	const table = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-36 22 0:32 / /mnt/with\040space\134x rw,nosuid - fuse.juicefs JuiceFS:vol rw,user_id=0
-40 22 0:33 /sub /mnt/b rw shared:5 master:2 propagate_from:3 - fuse none rw
-41 22 0:34 / /mnt/c rw - tmpfs
-`
-	all, err := parseMountinfo(strings.NewReader(table))
-	if err != nil || len(all) != 4 {
-		t.Fatal(all, err)
-	}
-	if want := (mounted{"0:32", `/mnt/with space\x`, "fuse.juicefs", "JuiceFS:vol"}); all[1] != want || !all[1].isFUSE() {
-		t.Errorf("got %+v, want %+v", all[1], want)
-	}
-	if all[0].isFUSE() || !all[2].isFUSE() || all[2].point != "/mnt/b" || all[3].isFUSE() {
-		t.Errorf("%+v", all)
-	}
-	if _, err := parseMountinfo(strings.NewReader("nonsense\n")); err == nil {
-		t.Error("nonsense was understood")
-	}
-}
-
 func TestMountPoints(t *testing.T) {
 	dir := t.TempDir()
 	join := func(s string) string { return filepath.Join(dir, s) }

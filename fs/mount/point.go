@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"jfs/internal/mounts"
 )
 
 // resolve gives the path of a mount point as the kernel's table shows it. Its last part is looked at only when
@@ -22,7 +24,7 @@ func resolve(path string) (string, error) {
 			return "", pointError(path, err)
 		}
 		point := filepath.Join(parent, filepath.Base(abs))
-		if m, ok, err := mountAt(point); err != nil || ok && m.isFUSE() {
+		if m, ok, err := mounts.At(point); err != nil || ok && m.FUSE() {
 			return point, err
 		}
 		target, err := os.Readlink(point)
@@ -40,16 +42,16 @@ func resolve(path string) (string, error) {
 // checkPoint says why a resolved path cannot be mounted on. With force a mount of a volume that is there is no reason,
 // and nothing is asked of it.
 func checkPoint(point string, nonEmpty, force bool) error {
-	m, ok, err := mountAt(point)
+	m, ok, err := mounts.At(point)
 	if err != nil {
 		return err
 	}
-	if ok && force && m.fstype == "fuse."+fuseType {
+	if ok && force && m.Type == "fuse."+fuseType {
 		return nil
 	}
-	if ok && m.isFUSE() {
+	if ok && m.FUSE() {
 		return fmt.Errorf("mount point %[1]s: %[2]s is already mounted there; unmount it with: jfs umount %[1]s "+
-			"(with --force if it answers \"transport endpoint is not connected\" or not at all)", point, m.source)
+			"(with --force if it answers \"transport endpoint is not connected\" or not at all)", point, m.Source)
 	}
 	info, err := os.Stat(point)
 	if err != nil {

@@ -21,6 +21,8 @@ import (
 	"jfs/upload"
 
 	"jfs/meta/tkv"
+
+	"jfs/internal/mounts"
 )
 
 const testBlock = 64 << 10
@@ -98,7 +100,7 @@ func serve(t testing.TB, b backend, opt Options) *Server {
 			t.Errorf("unmount: %v", err)
 		}
 		s.Wait()
-		if still, err := isMounted(s.dev); err != nil || still {
+		if still, err := mounts.DeviceMounted(s.dev); err != nil || still {
 			t.Errorf("still mounted after Serve: %v, %v", still, err)
 		}
 	})

@@ -22,6 +22,8 @@ import (
 
 	"jfs/fs"
 	"jfs/meta"
+
+	"jfs/internal/mounts"
 )
 
 // fuseType is the sub-type of the file system: mounts show as fuse.juicefs.
@@ -61,10 +63,10 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	if err := checkPoint(opt.MountPoint, opt.NonEmpty, opt.Force); err != nil {
 		return nil, err
 	}
-	if under, ok, err := mountAt(opt.MountPoint); err != nil {
+	if under, ok, err := mounts.At(opt.MountPoint); err != nil {
 		return nil, err
 	} else if ok {
-		opt.below = under.dev
+		opt.below = under.Device
 	}
 	s := &Server{
 		point: opt.MountPoint, log: opt.Log, a: newAdapter(b, opt),
@@ -83,8 +85,8 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 			s.log.Debug("attributes may be seen late", "inode", s.a.ino(node), "err", err)
 		}
 	}
-	m, ok, err := mountAt(s.point)
-	if err == nil && (!ok || m.dev == opt.below) {
+	m, ok, err := mounts.At(s.point)
+	if err == nil && (!ok || m.Device == opt.below) {
 		err = errors.New("the mount is gone already")
 	}
 	if err != nil {
@@ -92,7 +94,7 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 		s.Serve() // ends at once
 		return nil, fmt.Errorf("mount %s: %w", s.point, err)
 	}
-	s.dev = m.dev
+	s.dev = m.Device
 	closeOnExec()
 	if opt.ReadAhead > 0 {
 		if err := setReadAhead(s.dev, opt.ReadAhead); err != nil {
@@ -136,7 +138,7 @@ func attach(a *adapter, opt *Options) (*fuse.Server, error) {
 
 // undo removes a mount whose set-up failed half-way.
 func undo(opt *Options) {
-	if m, ok, err := mountAt(opt.MountPoint); err == nil && ok && m.isFUSE() && m.source == opt.Source && m.dev != opt.below {
+	if m, ok, err := mounts.At(opt.MountPoint); err == nil && ok && m.FUSE() && m.Source == opt.Source && m.Device != opt.below {
 		_ = detach(opt.MountPoint)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"jfs/internal/mounts"
 )
 
 // ErrBusy is matched by the error of an unmount while files below the mount point are in use.
@@ -24,15 +26,15 @@ func (s *Server) Unmount(lazy bool) error {
 		return nil
 	default:
 	}
-	if m, ok, err := mountAt(s.point); err != nil {
+	if m, ok, err := mounts.At(s.point); err != nil {
 		return err
-	} else if ok && m.dev == s.dev {
+	} else if ok && m.Device == s.dev {
 		if err := Unmount(s.point, lazy); err != nil {
 			return err
 		}
 	} else if lazy {
 		_ = abort(s.dev) // someone has detached or covered it; end it for the users that are left
-	} else if covered, err := isMounted(s.dev); err != nil {
+	} else if covered, err := mounts.DeviceMounted(s.dev); err != nil {
 		return err
 	} else if covered {
 		return fmt.Errorf("unmount %s: another mount lies over it: %w", s.point, ErrBusy)
@@ -51,11 +53,11 @@ func Unmount(path string, lazy bool) error {
 	if err != nil {
 		return err
 	}
-	m, ok, err := mountAt(point)
+	m, ok, err := mounts.At(point)
 	switch {
 	case err != nil:
 		return err
-	case !ok || !m.isFUSE():
+	case !ok || !m.FUSE():
 		return fmt.Errorf("unmount %s: no FUSE file system is mounted there", point)
 	}
 	err = plainUnmount(point)
@@ -65,7 +67,7 @@ func Unmount(path string, lazy bool) error {
 	case !errors.Is(err, ErrBusy) || !lazy:
 		return err
 	}
-	_ = abort(m.dev) // root's detach does it too
+	_ = abort(m.Device) // root's detach does it too
 	return detach(point)
 }
 
@@ -108,8 +110,7 @@ func detach(point string) error {
 
 // abort cuts the connection of a mount through fusectl, if that is mounted. The owner of a mount may do so.
 func abort(dev string) error {
-	_, minor, _ := strings.Cut(dev, ":")
-	return os.WriteFile("/sys/fs/fuse/connections/"+minor+"/abort", []byte("1"), 0)
+	return os.WriteFile("/sys/fs/fuse/connections/"+mounts.Mount{Device: dev}.Connection()+"/abort", []byte("1"), 0)
 }
 
 // fusermountTimeout ends a fusermount that hangs on another, dead mount.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,7 +18,7 @@ type Mount struct {
 	Point  string // path of the mount point
 	Type   string // "fuse.juicefs"
 	Source string // "JuiceFS:myjfs"
-	Minor  uint32 // minor device number, for FUSE the number of its connection
+	Device string // "major:minor"; for FUSE the minor number is that of its connection
 }
 
 // Types of file systems that are volumes, of this client and of the official one.
@@ -26,26 +27,54 @@ const (
 	sourcePrefix = "JuiceFS:"
 )
 
+// FUSE says whether a process serves it.
+func (m Mount) FUSE() bool { return m.Type == "fuse" || strings.HasPrefix(m.Type, "fuse.") }
+
 // Volume says whether a volume is mounted there.
 func (m Mount) Volume() bool { return m.Type == typeName || strings.HasPrefix(m.Source, sourcePrefix) }
 
-// At returns what is mounted at exactly this path; ok is false if nothing is.
-func At(path string) (m Mount, ok bool, err error) {
+// table reads the kernel's table of mounts.
+func table() ([]Mount, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return Mount{}, false, fmt.Errorf("read the table of mounts: %w", err)
+		return nil, fmt.Errorf("read the table of mounts: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	all, err := parse(f)
 	if err != nil {
-		return Mount{}, false, fmt.Errorf("read the table of mounts: %w", err)
+		return nil, fmt.Errorf("read the table of mounts: %w", err)
 	}
-	for _, one := range all { // a later one covers an earlier one
+	return all, nil
+}
+
+// Connection is the number of a FUSE mount's connection, as /sys/fs/fuse/connections and the kernel's notes on an open /dev/fuse
+// give it.
+func (m Mount) Connection() string {
+	_, minor, _ := strings.Cut(m.Device, ":")
+	return minor
+}
+
+// At returns what is mounted at exactly this path, the uppermost if there are several; ok is false if nothing is.
+func At(path string) (m Mount, ok bool, err error) {
+	all, err := table()
+	if err != nil {
+		return Mount{}, false, err
+	}
+	for _, one := range slices.Backward(all) { // a later one covers an earlier one
 		if one.Point == path {
-			m, ok = one, true
+			return one, true, nil
 		}
 	}
-	return m, ok, nil
+	return Mount{}, false, nil
+}
+
+// DeviceMounted says whether a device, as Mount.Device names it, is mounted anywhere. It is true with an error.
+func DeviceMounted(device string) (bool, error) {
+	all, err := table()
+	if err != nil {
+		return true, err
+	}
+	return slices.ContainsFunc(all, func(m Mount) bool { return m.Device == device }), nil
 }
 
 // Path gives the form in which the kernel names a mount point: absolute and without symbolic links. The last
@@ -72,26 +101,22 @@ func Path(point string) (string, error) {
 	return filepath.Join(dir, filepath.Base(abs)), nil
 }
 
-// parse reads lines of /proc/PID/mountinfo:
+// parse reads lines of /proc/PID/mountinfo, see proc_pid_mountinfo(5). A mount may have no source.
 //
 //	36 35 0:45 / /mnt/jfs rw,nosuid shared:1 - fuse.juicefs JuiceFS:myjfs rw,user_id=0
 func parse(r io.Reader) ([]Mount, error) {
 	var all []Mount
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, 1<<20) // overlay mounts have long lines
 	for lines.Scan() {
 		left, right, ok := strings.Cut(lines.Text(), " - ")
 		l, r := strings.Fields(left), strings.Fields(right)
-		if !ok || len(l) < 6 || len(r) < 2 {
-			continue
+		if !ok || len(l) < 6 || len(r) < 1 {
+			return nil, fmt.Errorf("line %q is not understood", lines.Text())
 		}
-		m := Mount{Point: unescape(l[4]), Type: r[0], Source: unescape(r[1])}
-		if _, minor, ok := strings.Cut(l[2], ":"); ok {
-			n, err := strconv.ParseUint(minor, 10, 32)
-			if err != nil {
-				continue
-			}
-			m.Minor = uint32(n)
+		m := Mount{Point: unescape(l[4]), Type: r[0], Device: l[2]}
+		if len(r) > 1 {
+			m.Source = unescape(r[1])
 		}
 		all = append(all, m)
 	}

@@ -13,31 +13,45 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	const table = `22 28 0:21 / /sys rw,nosuid - sysfs sysfs rw
-36 35 0:45 / /mnt/my\040jfs rw,nosuid shared:1 master:2 - fuse.juicefs JuiceFS:myjfs rw,user_id=0
-a line of a future kernel
-37 35 0:46 / /mnt/jfs2 rw - fuse.juicefs JuiceFS:other rw
+	const table = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+36 22 0:32 / /mnt/with\040space\134x rw,nosuid shared:1 master:2 - fuse.juicefs JuiceFS:vol rw,user_id=0
+40 22 0:33 /sub /mnt/b rw shared:5 master:2 propagate_from:3 - fuse none rw
+41 22 0:34 / /mnt/c rw - tmpfs
 `
 	got, err := parse(strings.NewReader(table))
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := []Mount{
-		{"/sys", "sysfs", "sysfs", 21},
-		{"/mnt/my jfs", "fuse.juicefs", "JuiceFS:myjfs", 45},
-		{"/mnt/jfs2", "fuse.juicefs", "JuiceFS:other", 46},
+		{"/", "ext4", "/dev/vda", "254:0"},
+		{`/mnt/with space\x`, "fuse.juicefs", "JuiceFS:vol", "0:32"},
+		{"/mnt/b", "fuse", "none", "0:33"},
+		{"/mnt/c", "tmpfs", "", "0:34"},
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %v, %v, want %v", got, err, want)
 	}
-	if got[0].Volume() || !got[1].Volume() {
-		t.Error("wrong idea of what a volume is")
+	for i, fuse := range []bool{false, true, true, false} {
+		if got[i].FUSE() != fuse || got[i].Volume() != (i == 1) {
+			t.Errorf("wrong idea of what %v is", got[i])
+		}
+	}
+	if got[1].Connection() != "32" {
+		t.Errorf("connection %q", got[1].Connection())
+	}
+	if _, err := parse(strings.NewReader("nonsense\n")); err == nil {
+		t.Error("nonsense was understood")
 	}
 }
 
 func TestAt(t *testing.T) {
 	if m, ok, err := At("/proc"); err != nil || !ok || m.Type != "proc" || m.Volume() {
 		t.Errorf("/proc: %v, %v, %v", m, ok, err)
+	}
+	if m, _, _ := At("/proc"); m.Device == "" {
+		t.Error("/proc has no device")
+	} else if there, err := DeviceMounted(m.Device); err != nil || !there {
+		t.Errorf("device of /proc: %v, %v", there, err)
+	}
+	if there, err := DeviceMounted("9999:1"); err != nil || there {
+		t.Errorf("device of nothing: %v, %v", there, err)
 	}
 	if _, ok, err := At(t.TempDir()); err != nil || ok {
 		t.Errorf("temporary directory: %v, %v", ok, err)
@@ -143,10 +157,10 @@ func TestServer(t *testing.T) {
 		m    Mount
 		want int
 	}{
-		{Mount{Point: "/mnt/a", Minor: 1}, 10},
-		{Mount{Point: "/srv/b", Minor: 1}, 11},
-		{Mount{Point: "/elsewhere", Minor: 45}, 12},
-		{Mount{Point: "/mnt/c", Minor: 46}, 0},
+		{Mount{Point: "/mnt/a", Device: "0:1"}, 10},
+		{Mount{Point: "/srv/b", Device: "0:1"}, 11},
+		{Mount{Point: "/elsewhere", Device: "0:45"}, 12},
+		{Mount{Point: "/mnt/c", Device: "0:46"}, 0},
 	}
 	for _, tt := range tests {
 		if got := Proc(proc).Server(tt.m); got != tt.want {

@@ -143,7 +143,7 @@ func (p Proc) serves(pid string, m Mount) bool {
 			continue
 		}
 		if connection, ok := p.connection(pid, fd.Name()); ok {
-			if connection == m.Minor {
+			if connection == m.Connection() {
 				return true
 			}
 			continue
@@ -156,18 +156,17 @@ func (p Proc) serves(pid string, m Mount) bool {
 }
 
 // connection reads which FUSE connection an open /dev/fuse belongs to. Older kernels do not say.
-func (p Proc) connection(pid, fd string) (uint32, bool) {
+func (p Proc) connection(pid, fd string) (string, bool) {
 	b, err := os.ReadFile(p.path(pid, "fdinfo", fd))
 	if err != nil {
-		return 0, false
+		return "", false
 	}
 	for line := range strings.Lines(string(b)) {
 		if value, ok := strings.CutPrefix(line, "fuse_connection:"); ok {
-			n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
-			return uint32(n), err == nil
+			return strings.TrimSpace(value), true
 		}
 	}
-	return 0, false
+	return "", false
 }
 
 // names says whether the mount point is one of a process's arguments.

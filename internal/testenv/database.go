@@ -173,15 +173,11 @@ func postgresReady(ctx context.Context, addr string) error { return postgresSay(
 
 // postgresSay logs in and runs a statement without an answer, in PostgreSQL's protocol.
 func postgresSay(ctx context.Context, addr, text string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := dial(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
 	hello := "\x00\x03\x00\x00user\x00" + SQLUser + "\x00database\x00postgres\x00\x00"
 	if err := writeFramed(conn, "", hello); err != nil {
 		return err
@@ -223,15 +219,11 @@ func untilReady(conn net.Conn) error {
 
 // mysqlReady waits for the greeting of protocol version 10.
 func mysqlReady(ctx context.Context, addr string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := dial(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
 	var head [5]byte
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return err

@@ -37,18 +37,9 @@ func StartEtcd(tb testing.TB, args ...string) *Server {
 
 // etcdReady wants a member that has a leader.
 func etcdReady(ctx context.Context, addr string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/health", nil)
-	if err != nil {
-		return err
+	status, err := httpStatus(ctx, addr, "/health")
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("etcd says %s", http.StatusText(status))
 	}
-	transport := &http.Transport{DisableKeepAlives: true} // with no proxy
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("etcd says %s", resp.Status)
-	}
-	return nil
+	return err
 }

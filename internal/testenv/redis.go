@@ -22,33 +22,38 @@ func Redis(tb testing.TB, args ...string) (addr string) {
 // arguments such as "--appendonly", "yes".
 func StartRedis(tb testing.TB, args ...string) *Server {
 	tb.Helper()
+	return startRedis(tb, nil, args)
+}
+
+func startRedis(tb testing.TB, certs *Certificates, args []string) *Server {
+	tb.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		tb.Fatal("redis-server is not installed: run `make tools`")
 	}
 	dir := tb.TempDir()
-	return launch(tb, &Server{
-		name:   "redis",
-		binary: binary,
-		args: func(addr string) []string {
-			host, port, _ := net.SplitHostPort(addr)
-			return append([]string{"--bind", host, "--port", port, "--dir", dir, "--daemonize", "no", "--save", "", "--databases", "64"}, args...)
-		},
-		ready: redisReady,
-	})
+	s := &Server{name: "redis", binary: binary, ready: redisReady}
+	if certs != nil {
+		s.ready = redisTLSReady(certs)
+	}
+	s.args = func(addr string) []string {
+		host, port, _ := net.SplitHostPort(addr)
+		own := []string{"--bind", host, "--port", port, "--dir", dir, "--daemonize", "no", "--save", "", "--databases", "64"}
+		if certs != nil {
+			own = append(own, "--port", "0", "--tls-port", port, "--tls-cert-file", certs.Cert, "--tls-key-file", certs.Key, "--tls-ca-cert-file", certs.CA)
+		}
+		return append(own, args...)
+	}
+	return launch(tb, s)
 }
 
 // redisReady asks for a PING. An error that is a complaint about a missing password is an answer too.
 func redisReady(ctx context.Context, addr string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := dial(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
 	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +135,22 @@ func (s *Server) Stop() {
 // Kill ends the server as a crash would.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
+// Freeze makes the server stop to do anything, as if its machine had gone from the network; its connections stay.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	s.tb.Helper()
+	if !s.running() {
+		s.tb.Fatalf("%s is not running", s.name)
+	}
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.tb.Fatalf("%v to %s: %v", sig, s.name, err)
+	}
+}
+
 var errExited = errors.New("the server ended at once")
 
 func (s *Server) start() error {
@@ -223,4 +240,31 @@ func (s *Server) output() string {
 		return err.Error()
 	}
 	return string(data[max(0, len(data)-4096):])
+}
+
+// dial connects to a server, for as long as ctx lasts.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	return conn, nil
+}
+
+// httpStatus asks a server for a path and gives the status of its answer.
+func httpStatus(ctx context.Context, addr, path string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	transport := &http.Transport{DisableKeepAlives: true} // with no proxy
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
 }

@@ -3,7 +3,6 @@ package testenv
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,14 +75,6 @@ func moduleRoot() (string, error) {
 
 // httpReady takes any answer, also a refusal.
 func httpReady(ctx context.Context, addr string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/", nil)
-	if err != nil {
-		return err
-	}
-	transport := &http.Transport{DisableKeepAlives: true} // with no proxy
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	_, err := httpStatus(ctx, addr, "/")
+	return err
 }

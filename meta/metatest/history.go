@@ -117,7 +117,10 @@ func shown(ino meta.Ino, a meta.Attr) string {
 }
 
 // Tree is a text of everything that can be reached from the root: names, attributes, slices, targets, xattrs.
-func Tree(t *testing.T, v *meta.Volume) string {
+func Tree(t *testing.T, v *meta.Volume) string { return TreeBelow(t, v, meta.RootIno) }
+
+// TreeBelow is Tree from a directory on, which may be meta.TrashIno.
+func TreeBelow(t *testing.T, v *meta.Volume, top meta.Ino) string {
 	t.Helper()
 	var out strings.Builder
 	var walk func(dir meta.Ino, path string)
@@ -178,6 +181,6 @@ func Tree(t *testing.T, v *meta.Volume) string {
 			}
 		}
 	}
-	walk(meta.RootIno, "")
+	walk(top, "")
 	return out.String()
 }

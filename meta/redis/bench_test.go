@@ -101,7 +101,7 @@ func BenchmarkConnections(b *testing.B) {
 					return
 				}
 				if mode == "link" {
-					conn, err := t.dial(context.Background(), Options{}.withDefaults(), newSocket)
+					conn, err := t.dial(context.Background(), Options{}.withDefaults(tuning{}), t.addr, newSocket)
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -115,7 +115,7 @@ func BenchmarkConnections(b *testing.B) {
 					})
 					return
 				}
-				o := t.options(Options{}.withDefaults())
+				o := t.options(Options{}.withDefaults(tuning{}))
 				o.AlwaysPipelining = mode == "always"
 				o.DisableAutoPipelining = mode == "pool"
 				c, err := rueidis.NewClient(o)

@@ -3,9 +3,9 @@ package redis
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +20,8 @@ const cancelGrace = time.Second
 type client struct {
 	rueidis.Client         // for whoever comes while the direct connection is in use: pipelined connections
 	direct         *direct // for one caller at a time
+	where          *locator
+	patience       patience
 	timeout        time.Duration
 	onTrip         func(commands int)
 }
@@ -28,7 +30,8 @@ type client struct {
 const idleTest = 15 * time.Second
 
 // dial connects. It returns when ctx ends, at the latest after a few times o.DialTimeout.
-func dial(ctx context.Context, t target, o Options) (*client, error) {
+func dial(ctx context.Context, l *locator, o Options) (*client, error) {
+	t := l.t
 	// The context of Open ends the dialling of Open only; later connections have their own.
 	var opened atomic.Bool
 	defer opened.Store(true)
@@ -40,7 +43,7 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 		if !opened.Load() {
 			own = ctx
 		}
-		return t.dial(own, o, asItIs)
+		return l.dial(own, asItIs)
 	}
 	c, err := newClient(t, shared)
 	if err != nil {
@@ -52,13 +55,13 @@ func dial(ctx context.Context, t target, o Options) (*client, error) {
 	own.Dialer.KeepAlive = -1  // no PING of the client's own, which would need its goroutines
 	own.ConnWriteTimeout *= 2  // each trip has a deadline that is earlier
 	own.DialCtxFn = func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error) {
-		return d.dial(func(ctx context.Context, made madeFunc) (net.Conn, error) { return t.dial(ctx, o, made) })
+		return d.dial(l.dial)
 	}
 	if d.client, err = newClient(t, own); err != nil {
 		c.Close()
 		return nil, err
 	}
-	return &client{Client: c, direct: d, timeout: o.Timeout, onTrip: o.OnTrip}, nil
+	return &client{Client: c, direct: d, where: l, patience: t.patience(), timeout: o.Timeout, onTrip: o.OnTrip}, nil
 }
 
 func newClient(t target, o rueidis.ClientOption) (rueidis.Client, error) {
@@ -76,15 +79,16 @@ func newClient(t target, o rueidis.ClientOption) (rueidis.Client, error) {
 func (c *client) Close() {
 	c.direct.client.Close()
 	c.Client.Close()
+	c.where.close()
 }
 
 // options says how to connect.
 func (t target) options(o Options) rueidis.ClientOption {
 	return rueidis.ClientOption{
-		InitAddress:         []string{t.addr},
+		InitAddress:         []string{t.String()}, // for messages only: the dialler knows where to go
 		Username:            t.user,
 		Password:            t.password,
-		SelectDB:            t.db,
+		SelectDB:            t.selected(),
 		Dialer:              net.Dialer{Timeout: o.DialTimeout, KeepAlive: o.Timeout},
 		ConnWriteTimeout:    o.Timeout,
 		ReadBufferEachConn:  64 << 10,
@@ -104,9 +108,9 @@ type madeFunc func(net.Conn) (net.Conn, error)
 
 func asItIs(c net.Conn) (net.Conn, error) { return c, nil }
 
-func (t target) dial(ctx context.Context, o Options, made madeFunc) (net.Conn, error) {
+func (t target) dial(ctx context.Context, o Options, addr string, made madeFunc) (net.Conn, error) {
 	d := net.Dialer{Timeout: o.DialTimeout, KeepAlive: idleTest}
-	c, err := d.DialContext(ctx, t.network, t.addr)
+	c, err := d.DialContext(ctx, t.network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -118,49 +122,28 @@ func (t target) dial(ctx context.Context, o Options, made madeFunc) (net.Conn, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
 	defer cancel()
-	s := tls.Client(c, t.tls)
+	s := tls.Client(c, t.tlsFor(addr))
 	if err := s.HandshakeContext(ctx); err != nil {
 		c.Close()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w with %s: %w", errUnsent, errHandshake, addr, err)
 	}
 	return s, nil
-}
-
-// connectError adds what to do to the errors of a first connection.
-func connectError(t target, err error) error {
-	var dns *net.DNSError
-	switch code(err) {
-	case "WRONGPASS":
-		return fmt.Errorf("connect to redis at %s: wrong user or password, see the URL and META_PASSWORD: %w", t.addr, err)
-	case "NOAUTH":
-		return fmt.Errorf("connect to redis at %s: the server wants a password, give it in META_PASSWORD: %w", t.addr, err)
-	case "NOPERM":
-		return fmt.Errorf("connect to redis at %s: the user may not do what a metadata client does, see its ACL: %w", t.addr, err)
-	}
-	switch {
-	case code(err) != "" && t.db != 0: // what is left of the first commands is SELECT
-		return fmt.Errorf("connect to redis at %s: open database %d (the server's setting \"databases\" gives their number): %w", t.addr, t.db, err)
-	case errors.As(err, &dns):
-		return fmt.Errorf("connect to redis at %s: the host name is not known, check the URL: %w", t.addr, err)
-	case unsent(err):
-		return fmt.Errorf("connect to redis at %s: is the server running, and the address right? %w", t.addr, err)
-	}
-	return fmt.Errorf("connect to redis at %s: %w", t.addr, err)
 }
 
 // query sends commands that only read, as one trip, and repeats them while the failure is one that passes.
 // Every result it returns is an answer or nil.
 func (c *client) query(ctx context.Context, build func(rueidis.Builder) []rueidis.Completed) ([]rueidis.RedisResult, error) {
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		out := c.trip(ctx, build(c.B())...)
 		err := firstError(out)
 		if err == nil {
 			return out, nil
 		}
-		if !passes(err, attempt, true) {
-			return nil, err
+		if !c.patience.allows(err, attempt, began, true) {
+			return nil, explain(err)
 		}
-		if err := pause(ctx, attempt); err != nil {
+		if err := c.patience.pause(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
@@ -187,6 +170,30 @@ func (c *client) trip(ctx context.Context, cmds ...rueidis.Completed) []rueidis.
 	if c.onTrip != nil {
 		c.onTrip(len(cmds))
 	}
+	if !c.where.moves() {
+		return c.send(ctx, cmds)
+	}
+	words := make([][]string, len(cmds)) // which those who send it take for others
+	for i := range cmds {
+		words[i] = slices.Clone(cmds[i].Commands())
+	}
+	before := c.where.left()
+	out := c.send(ctx, cmds)
+	for i, r := range out {
+		err := r.Error()
+		if addr, ok := redirection(err, "ASK", ""); ok {
+			ctx, cancel := context.WithTimeout(ctx, c.timeout)
+			out[i] = c.where.asking.do(ctx, addr, words[i])
+			cancel()
+			continue
+		}
+		c.where.leave(before, err)
+	}
+	return out
+}
+
+// send sends commands once to where the connections lead.
+func (c *client) send(ctx context.Context, cmds []rueidis.Completed) []rueidis.RedisResult {
 	if out := c.direct.try(ctx, c.timeout, cmds); out != nil {
 		return out
 	}

@@ -80,15 +80,7 @@ func (t *tx) Detached(before int64, limit int) ([]meta.Ino, error) {
 	if err != nil {
 		return nil, t.fail(fmt.Errorf("list %s: %w", key, err))
 	}
-	inodes := make([]meta.Ino, 0, len(members))
-	for _, m := range members {
-		ino, err := strconv.ParseUint(m, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("key %s: %w: inode %q", key, meta.ErrCorrupt, m)
-		}
-		inodes = append(inodes, meta.Ino(ino))
-	}
-	return inodes, nil
+	return inodesOf(key, members)
 }
 
 func (t *tx) SetDetached(ino meta.Ino, at int64) {

@@ -1,10 +1,12 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,11 +17,14 @@ import (
 type Options struct {
 	// Password is used when the URL has none (META_PASSWORD), so that it need not stand in a command line.
 	Password string
+	// SentinelPassword is what Sentinels want (SENTINEL_PASSWORD); "": nothing.
+	SentinelPassword string
 	// Logger gets warnings about the server and the measured ping time at Open; nil: nothing is logged.
 	Logger *slog.Logger
-	// DialTimeout bounds making a connection; 0 means 5 s.
+	// DialTimeout bounds making a connection; 0 means what the URL says, else 5 s.
 	DialTimeout time.Duration
-	// Timeout bounds the wait for one answer, also where the context has no deadline; 0 means 10 s.
+	// Timeout bounds the wait for one answer, also where the context has no deadline; 0 means what the URL says, else
+	// 10 s.
 	Timeout time.Duration
 	// Hints is how many attributes, and how many entries, are remembered to save reads; 0 means 65536 of
 	// each (about 20 MiB), less than 0 none.
@@ -39,15 +44,15 @@ const (
 	defaultHints       = 64 << 10
 )
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults(t tuning) Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.DialTimeout <= 0 {
-		o.DialTimeout = defaultDialTimeout
+		o.DialTimeout = cmp.Or(t.connect, defaultDialTimeout)
 	}
 	if o.Timeout <= 0 {
-		o.Timeout = defaultTimeout
+		o.Timeout = cmp.Or(t.answer, defaultTimeout)
 	}
 	if o.lookEvery == 0 {
 		o.lookEvery = lookEvery
@@ -81,35 +86,71 @@ var (
 )
 
 // Open connects to the server that the URL names: redis[s]://[user:password@]host[:port]/db or
-// unix:///path/to/socket?db=N, with the parameters tls-cert-file, tls-key-file, tls-ca-cert-file and
-// insecure-skip-verify for rediss. It checks that the server can hold a volume.
+// unix:///path/to/socket?db=N; of redis[s]://MASTER,SENTINEL[,SENTINEL...][:port]/db to the master of Sentinels, and
+// of redis[s]://host:port[,host:port...]/db, where the hosts are nodes of a cluster, to the one that has the volume's
+// slot. It follows the volume when that moves to another server. docs/redis.md has the parameters. It checks that the
+// server can hold a volume.
 func Open(ctx context.Context, url string, o Options) (*Engine, error) {
-	o = o.withDefaults()
 	t, err := parseURL(url, o.Password)
 	if err != nil {
 		return nil, err
 	}
-	c, err := dial(ctx, t, o)
-	if err != nil {
+	o = o.withDefaults(t.tuning)
+	if t, err = t.detect(ctx, o); err != nil {
 		return nil, err
 	}
-	e := &Engine{client: c, pause: pause, memory: newMemory(o.Hints), loader: newScript(loadText), committer: newScript(commitText)}
+	l := newLocator(t, o)
+	c, err := dial(ctx, l, o)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	e := &Engine{client: c, keys: keys{prefix: t.prefix()}, pause: pause, memory: newMemory(o.Hints), loader: newScript(loadText), committer: newScript(commitText)}
 	if err := e.inspect(ctx, o.Logger); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("connect to redis at %s: %w", t.addr, err)
+		return nil, fmt.Errorf("connect to redis at %s: %w", t, err)
 	}
+	l.start(ctx)
 	if o.NoTracking || o.Hints < 0 {
 		return e, nil
 	}
-	e.tracker, err = newTracker(ctx, t, o, e.memory, e.keys)
+	e.tracker, err = newTracker(ctx, l, o, e.memory, e.keys)
 	switch {
 	case errors.Is(err, errNoTracking):
 		o.Logger.Info("redis does not tell of other clients' changes, so metadata is not remembered for long", "err", err)
 	case err != nil:
 		c.Close()
-		return nil, fmt.Errorf("connect to redis at %s: %w", t.addr, err)
+		return nil, fmt.Errorf("connect to redis at %s: %w", t, err)
 	}
 	return e, nil
+}
+
+// detect finds out whether a server that seems to stand alone is a node of a cluster, which has other names for keys.
+func (t target) detect(ctx context.Context, o Options) (target, error) {
+	if t.form != formServer {
+		return t, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+	defer cancel()
+	c, err := t.dial(ctx, o, t.addr, asItIs)
+	if err != nil {
+		return t, connectError(t, err)
+	}
+	defer c.Close()
+	login := authCommands(t.user, t.password)
+	answers, err := newTalk(c).ask(ctx, append(login, []string{"INFO", "cluster"}, []string{"CLUSTER", "INFO"})...)
+	if err == nil {
+		err = failure(answers[:len(login)])
+	}
+	if err != nil {
+		return t, connectError(t, err)
+	}
+	// The user may lack the right to ask for either.
+	info, state := answers[len(login)], answers[len(login)+1]
+	if parseInfo(info.text)["cluster_enabled"] == "1" || state.kind == replyString && strings.HasPrefix(state.text, "cluster_") {
+		t.form, t.seeds, t.addr = formCluster, []string{t.addr}, ""
+	}
+	return t, nil
 }
 
 // OnChange sets who is told of changes.
@@ -177,11 +218,12 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 		return errClosed
 	}
 	trusted := trustHints
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		t := e.newTx(ctx, trusted)
 		out, err := t.run(want, fn)
 		switch {
-		case out == final || out == failed && !passes(err, attempt, false):
+		case out == final || out == failed && !e.client.patience.allows(err, attempt, began, false):
 			return err
 		case out == changed && attempt >= maxAttempts:
 			return errGivenUp
@@ -190,7 +232,11 @@ func (e *Engine) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 		if t.hinted && out != failed { // nobody need be in the way: the memory was wrong
 			continue
 		}
-		if err := e.pause(ctx, attempt); err != nil {
+		wait := e.pause
+		if out == failed && e.client.patience.least > 0 {
+			wait = e.client.patience.pause
+		}
+		if err := wait(ctx, attempt); err != nil {
 			return err
 		}
 	}

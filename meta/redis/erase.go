@@ -53,6 +53,7 @@ func (e *Engine) unlink(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
+	e.client.where.write()
 	_, err := e.client.query1(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Unlink().Key(names...).Build() })
 	if err != nil {
 		return fmt.Errorf("erase %d keys: %w", len(names), err)

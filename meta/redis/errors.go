@@ -51,8 +51,9 @@ func refused(err error) bool {
 	switch code(err) {
 	case "LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "EXECABORT", "BUSY", "MASTERDOWN":
 		return true
-	case "ERR": // this one has no code of its own
-		return strings.Contains(err.Error(), "max number of clients reached")
+	case "ERR": // these have no code of their own; the second is of a script that meets a key on its way to another node
+		text := err.Error()
+		return strings.Contains(text, "max number of clients reached") || strings.Contains(text, "non local key")
 	}
 	return false
 }
@@ -78,29 +79,72 @@ func broken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// passes says whether an attempt that failed like this is worth another one. harmless is a
-// command that may run twice.
-func passes(err error, attempt int, harmless bool) bool {
+// patience says how attempts are repeated.
+type patience struct {
+	retries int           // of trips whose connection was broken or refused
+	least   time.Duration // pause before the first of them; 0: as after a conflict
+	most    time.Duration // longest pause, which doubles
+	long    time.Duration // unless 0, such trips and refused ones are repeated for so long instead, however often
+}
+
+// moveTime is how long an operation waits for another server to take over. Sentinels and clusters do that by
+// themselves, by default after 15 to 30 seconds without an answer.
+const moveTime = 40 * time.Second
+
+// patience for a server: one that stands alone is not waited for, because nobody knows whether it comes back.
+func (t target) patience() patience {
+	p := patience{retries: maxReconnects - 1, least: t.least, most: t.most}
+	if t.form != formServer {
+		p.long = moveTime
+		if p.least == 0 {
+			p.least = 20 * time.Millisecond
+		}
+	}
 	switch {
-	case attempt >= maxAttempts:
+	case t.retries > 0:
+		p.retries, p.long = t.retries, 0
+	case t.retries < 0:
+		p.retries, p.long = 0, 0
+	}
+	if p.least > 0 && p.most == 0 {
+		p.most = max(time.Second, p.least)
+	}
+	if p.least == 0 && p.most > 0 {
+		p.least = min(20*time.Millisecond, p.most)
+	}
+	return p
+}
+
+// allows says whether an attempt that failed like this is worth another one. began is when the first one did, and
+// harmless is a command that may run twice.
+func (p patience) allows(err error, attempt int, began time.Time, harmless bool) bool {
+	if p.long > 0 && (refused(err) || unsent(err) || harmless && broken(err)) {
+		return time.Since(began) < p.long
+	}
+	switch {
+	case attempt >= maxAttempts && attempt > p.retries:
 		return false
 	case refused(err):
-		return true
-	case attempt >= maxReconnects || !broken(err):
+		return attempt < maxAttempts
+	case attempt > p.retries || !broken(err) && !errors.Is(err, errUnsent):
 		return false
 	}
 	return harmless || unsent(err)
 }
 
+// pause is what comes before another attempt after a failure.
+func (p patience) pause(ctx context.Context, attempt int) error {
+	if p.least == 0 {
+		return pause(ctx, attempt)
+	}
+	d := p.least << min(attempt-1, 20)
+	if d > p.most || d <= 0 {
+		d = p.most
+	}
+	return sleep(ctx, d/2+rand.N(d/2+1))
+}
+
 // pause waits a random time of up to attempt² ms.
 func pause(ctx context.Context, attempt int) error {
-	d := rand.N(time.Duration(attempt*attempt) * time.Millisecond)
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep(ctx, rand.N(time.Duration(attempt*attempt)*time.Millisecond))
 }

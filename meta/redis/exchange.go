@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -22,6 +23,7 @@ func (e *Engine) ask(ctx context.Context, then learn, cmds ...[]string) ([]reply
 			then(era, answers)
 		}
 	}
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		answers, err := e.exchange(ctx, checked, cmds)
 		if err == nil {
@@ -29,10 +31,10 @@ func (e *Engine) ask(ctx context.Context, then learn, cmds ...[]string) ([]reply
 				return answers, nil
 			}
 		}
-		if !passes(err, attempt, true) {
-			return nil, err
+		if !e.client.patience.allows(err, attempt, began, true) {
+			return nil, explain(err)
 		}
-		if err := pause(ctx, attempt); err != nil {
+		if err := e.client.patience.pause(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
@@ -42,10 +44,12 @@ func (e *Engine) ask(ctx context.Context, then learn, cmds ...[]string) ([]reply
 func (e *Engine) exchange(ctx context.Context, then learn, cmds [][]string) ([]reply, error) {
 	if l := e.tracker.get(); l != nil {
 		answers, err := e.onLink(ctx, l, then, cmds)
-		if !errors.Is(err, errUnsent) {
+		if !errors.Is(err, errUnsent) && !asks(answers) {
 			return answers, err
 		}
-		e.tracker.lost(l)
+		if err != nil {
+			e.tracker.lost(l)
+		}
 	}
 	return e.client.exchange(ctx, then, cmds)
 }
@@ -57,8 +61,18 @@ func (e *Engine) onLink(ctx context.Context, l *tracked, then learn, cmds [][]st
 	if e.client.onTrip != nil {
 		e.client.onTrip(len(cmds))
 	}
-	return l.do(ctx, func(answers []reply) { then(l.era, answers) }, cmds...)
+	where := e.client.where
+	before := where.left()
+	answers, err := l.do(ctx, func(answers []reply) { then(l.era, answers) }, cmds...)
+	if err == nil && where.moves() {
+		where.leave(before, failure(answers))
+	}
+	return answers, err
 }
+
+// asks says that an answer sends to another node for this time. A link is not made for that, because what it reads is
+// on the node that it leads to; other connections are.
+func asks(answers []reply) bool { return code(failure(answers)) == "ASK" }
 
 // exchange sends commands once on another connection than the link.
 func (c *client) exchange(ctx context.Context, then learn, cmds [][]string) ([]reply, error) {
@@ -101,7 +115,7 @@ func (e *Engine) change(ctx context.Context, then learn, s *script, keys, args [
 	if err != nil && code(err) == "" && !unsent(err) {
 		err = fmt.Errorf("%w: %w", meta.ErrUnknown, err)
 	}
-	return answer, err
+	return answer, explain(err)
 }
 
 // firstWords are sent before a change. A server writes to its clients, when it has run what it has read from one, in
@@ -131,6 +145,9 @@ func (e *Engine) changeAnyhow(ctx context.Context, then learn, words []string) (
 	for {
 		if l := t.get(); l != nil {
 			answers, err := e.onLink(ctx, l, then, [][]string{firstWords, words})
+			if asks(answers) { // the link lives on, and what is written elsewhere is told to nobody
+				return e.client.exchange(ctx, then, [][]string{words})
+			}
 			if !errors.Is(err, errUnsent) {
 				return answers, err
 			}

@@ -47,16 +47,11 @@ type proxy struct {
 }
 
 func newProxy(t *testing.T, to string) *proxy {
-	return newProxyOn(t, to, func(l net.Listener) net.Listener { return l })
-}
-
-func newProxyOn(t *testing.T, to string, on func(net.Listener) net.Listener) *proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = on(l)
 	p := &proxy{Listener: l}
 	p.wg.Go(func() {
 		for {
@@ -364,7 +359,7 @@ func TestCodes(t *testing.T) {
 		{refusal, maxReconnects, false, false},
 		{context.Canceled, 1, true, false},
 	} {
-		if got := passes(c.err, c.attempt, c.harmless); got != c.want {
+		if got := (target{}).patience().allows(c.err, c.attempt, time.Now(), c.harmless); got != c.want {
 			t.Errorf("%v, attempt %d, harmless %v: %v", c.err, c.attempt, c.harmless, got)
 		}
 	}

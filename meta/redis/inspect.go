@@ -3,7 +3,6 @@ package redis
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -68,9 +67,6 @@ func checkServer(info map[string]string) error {
 	if n, err := strconv.Atoi(major); err == nil && n < minVersion {
 		return fmt.Errorf("redis %s is too old: version %d or newer is needed", version, minVersion)
 	}
-	if info["cluster_enabled"] == "1" {
-		return errors.New("the server is a node of a Redis Cluster, which is not supported: use a stand-alone server")
-	}
 	return nil
 }
 
@@ -103,13 +99,4 @@ func parseInfo(text string) map[string]string {
 		}
 	}
 	return info
-}
-
-// add adds to a counter and gives its new value. It may add more than once when a connection breaks.
-func (c *client) add(ctx context.Context, key string, n int64) (int64, error) {
-	r, err := c.query1(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Incrby().Key(key).Increment(n).Build() })
-	if err != nil {
-		return 0, err
-	}
-	return r.AsInt64()
 }

@@ -30,15 +30,24 @@ func (t *tx) Setting() ([]byte, error) {
 
 // Entries gives what one step of a scan of the hash gives. A small directory comes as a whole.
 func (t *tx) Entries(dir meta.Ino, cursor string, limit int, plus bool) ([]meta.Dirent, string, error) {
-	at := uint64(0)
+	at, place := uint64(0), t.e.client.where.place()
 	if cursor != "" {
 		var err error
-		if at, err = strconv.ParseUint(cursor, 10, 64); err != nil {
+		number, begun, _ := strings.Cut(cursor, "@")
+		if at, err = strconv.ParseUint(number, 10, 64); err != nil {
 			return nil, "", fmt.Errorf("list directory %d: cursor %q is none of this engine", dir, cursor)
+		}
+		if begun != "" {
+			if place, err = strconv.ParseUint(begun, 10, 64); err != nil {
+				return nil, "", fmt.Errorf("list directory %d: cursor %q is none of this engine", dir, cursor)
+			}
 		}
 	}
 	key := t.e.keys.dir(dir)
 	elements, next, err := t.scanDir(dir, key, at, max(limit, 1))
+	if err == nil && t.e.client.where.place() != place && (at != 0 || next != 0) {
+		err = errMoved
+	}
 	if err != nil {
 		return nil, "", t.fail(fmt.Errorf("list %s: %w", key, err))
 	}
@@ -58,6 +67,9 @@ func (t *tx) Entries(dir meta.Ino, cursor string, limit int, plus bool) ([]meta.
 	}
 	if next == 0 {
 		return page, "", nil
+	}
+	if place != 0 {
+		return page, strconv.FormatUint(next, 10) + "@" + strconv.FormatUint(place, 10), nil
 	}
 	return page, strconv.FormatUint(next, 10), nil
 }
@@ -194,6 +206,7 @@ func (t *tx) Chunks(ino meta.Ino, length uint64) ([]uint32, error) {
 func (t *tx) scanChunks(ino meta.Ino, n uint64) ([]uint32, error) {
 	prefix := strings.TrimSuffix(t.e.keys.chunk(ino, 0), "0")
 	var found []uint32
+	place := t.e.client.where.place()
 	for cursor := uint64(0); ; {
 		r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
 			return b.Scan().Cursor(cursor).Match(prefix + "*").Count(10 * scanCount).Build()
@@ -209,6 +222,9 @@ func (t *tx) scanChunks(ino meta.Ino, n uint64) ([]uint32, error) {
 			if i, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 10, 32); err == nil && i < n {
 				found = append(found, uint32(i))
 			}
+		}
+		if t.e.client.where.place() != place {
+			return nil, t.fail(fmt.Errorf("look for chunks of inode %d: %w", ino, errMoved))
 		}
 		if cursor = step.Cursor; cursor == 0 {
 			slices.Sort(found)
@@ -380,18 +396,25 @@ func numbers(ms []rueidis.RedisMessage) ([]int64, error) {
 func (t *tx) Sessions() ([]meta.SessionRecord, error) {
 	k := t.e.keys
 	out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
-		return []rueidis.Completed{
+		cmds := []rueidis.Completed{
 			b.Zrange().Key(k.global(keyAllSessions)).Min("0").Max("-1").Withscores().Build(),
 			b.Hgetall().Key(k.global(keySessionInfos)).Build(),
-			b.Zrange().Key(keyOldHeartbeats).Min("0").Max("-1").Withscores().Build(),
 		}
+		if k.prefix == "" { // as where a session is dropped
+			cmds = append(cmds, b.Zrange().Key(keyOldHeartbeats).Min("0").Max("-1").Withscores().Build())
+		}
+		return cmds
 	})
 	if err != nil {
 		return nil, t.fail(fmt.Errorf("list sessions: %w", err))
 	}
 	live, err1 := out[0].AsZScores()
 	infos, err2 := out[1].AsStrMap()
-	old, err3 := out[2].AsZScores()
+	var old []rueidis.ZScore
+	var err3 error
+	if len(out) > 2 {
+		old, err3 = out[2].AsZScores()
+	}
 	for _, err := range []error{err1, err2, err3} {
 		if err != nil {
 			return nil, t.fail(fmt.Errorf("list sessions: %w", err))
@@ -420,23 +443,37 @@ func (t *tx) Sessions() ([]meta.SessionRecord, error) {
 
 func (t *tx) Sustained(sid uint64) ([]meta.Ino, error) {
 	key := t.e.keys.sustained(sid)
+	members, err := t.members(key)
+	if err != nil {
+		return nil, err
+	}
+	return inodesOf(key, members)
+}
+
+// members reads a set.
+func (t *tx) members(key string) ([]string, error) {
 	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
 		return b.Smembers().Key(key).Build()
 	})
+	var members []string
+	if err == nil {
+		members, err = r.AsStrSlice()
+	}
 	if err != nil {
 		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
 	}
-	members, err := r.AsStrSlice()
-	if err != nil {
-		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
-	}
+	return members, nil
+}
+
+// inodesOf gives the numbers of inodes that a key holds in decimal.
+func inodesOf(key string, members []string) ([]meta.Ino, error) {
 	inodes := make([]meta.Ino, 0, len(members))
 	for _, m := range members {
-		i, err := strconv.ParseUint(m, 10, 64)
+		ino, err := strconv.ParseUint(m, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("key %s: %w: inode %q", key, meta.ErrCorrupt, m)
 		}
-		inodes = append(inodes, meta.Ino(i))
+		inodes = append(inodes, meta.Ino(ino))
 	}
 	return inodes, nil
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/redis/rueidis"
-
 	"jfs/meta"
 )
 
@@ -77,15 +75,9 @@ func (t *tx) Plocks(ino meta.Ino) (map[meta.LockOwner][]meta.Plock, error) {
 
 func (t *tx) Locked(sid uint64) ([]meta.Ino, error) {
 	key := t.e.keys.locked(sid)
-	r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
-		return b.Smembers().Key(key).Build()
-	})
+	members, err := t.members(key)
 	if err != nil {
-		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
-	}
-	members, err := r.AsStrSlice()
-	if err != nil {
-		return nil, t.fail(fmt.Errorf("read %s: %w", key, err))
+		return nil, err
 	}
 	inodes := make([]meta.Ino, 0, len(members))
 	for _, m := range members {

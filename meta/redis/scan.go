@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -89,28 +90,47 @@ func (t *tx) ScanNodes(cursor string, limit int) ([]meta.Node, string, error) {
 	return page, next, nil
 }
 
+// errMoved ends a scan that would go on at another server, or at one that has been started again. Each orders its keys
+// in a way of its own, so keys would be missed, and what uses them taken for garbage.
+var errMoved = errors.New("another server has taken over the volume in the middle, please try again")
+
 // scanKeys gives about limit keys whose names, without the prefix, match the pattern and are wanted. One step of
 // the server's scan may find none, so it takes as many as it needs for half of the limit.
 func (t *tx) scanKeys(pattern, cursor string, limit int, wanted func(name string) bool) (keys []string, next string, err error) {
 	limit = max(limit, 1)
-	at := uint64(0)
+	at, server := uint64(0), ""
 	if cursor != "" {
-		if at, err = strconv.ParseUint(cursor, 10, 64); err != nil {
+		number, run, _ := strings.Cut(cursor, "@")
+		if at, err = strconv.ParseUint(number, 10, 64); err != nil {
 			return nil, "", fmt.Errorf("scan %s: cursor %q is none of this engine", pattern, cursor)
 		}
+		server = run
 	}
 	prefix := t.e.keys.prefix
-	for {
-		r, err := t.e.client.query1(t.ctx, func(b rueidis.Builder) rueidis.Completed {
-			return b.Scan().Cursor(at).Match(prefix + pattern).Count(int64(limit)).Build()
+	for first := cursor == ""; ; first = false {
+		place := t.e.client.where.place()
+		out, err := t.e.client.query(t.ctx, func(b rueidis.Builder) []rueidis.Completed {
+			return append([]rueidis.Completed{
+				b.Scan().Cursor(at).Match(prefix + pattern).Count(int64(limit)).Build(),
+				b.Info().Section("server").Build(),
+			}, t.e.client.where.stays(b)...)
 		})
 		if err != nil {
 			return nil, "", t.fail(fmt.Errorf("scan %s: %w", pattern, err))
 		}
-		step, err := r.AsScanEntry()
+		step, err := out[0].AsScanEntry()
 		if err != nil {
 			return nil, "", t.fail(fmt.Errorf("scan %s: %w", pattern, err))
 		}
+		info, err := out[1].ToString()
+		if err != nil {
+			return nil, "", t.fail(fmt.Errorf("scan %s: %w", pattern, err))
+		}
+		run := parseInfo(info)["run_id"]
+		if run != server && !first || place != t.e.client.where.place() {
+			return nil, "", t.fail(fmt.Errorf("scan %s: %w", pattern, errMoved))
+		}
+		server = run
 		for _, key := range step.Elements {
 			if name, ok := strings.CutPrefix(key, prefix); ok && wanted(name) {
 				keys = append(keys, key)
@@ -120,7 +140,7 @@ func (t *tx) scanKeys(pattern, cursor string, limit int, wanted func(name string
 			return keys, "", nil
 		}
 		if 2*len(keys) >= limit {
-			return keys, strconv.FormatUint(at, 10), nil
+			return keys, strconv.FormatUint(at, 10) + "@" + server, nil
 		}
 	}
 }

@@ -22,6 +22,8 @@ import (
 type tracker struct {
 	dial    func(ctx context.Context) (net.Conn, error)
 	setUp   [][]string // the first commands on a connection
+	ask     [][]string // the question for a sign of life
+	where   *locator
 	timeout time.Duration
 	every   time.Duration // between looks
 	memory  *memory
@@ -69,12 +71,12 @@ var (
 
 // newTracker connects. errNoTracking says that the server is one that cannot do what is needed; any other error
 // that the tracker is going to try again.
-func newTracker(ctx context.Context, t target, o Options, m *memory, k keys) (*tracker, error) {
+func newTracker(ctx context.Context, where *locator, o Options, m *memory, k keys) (*tracker, error) {
 	tr := &tracker{
 		dial: func(ctx context.Context) (net.Conn, error) {
-			return t.dial(ctx, o, newSocket)
+			return where.dial(ctx, newSocket)
 		},
-		setUp: t.trackingCommands(), timeout: o.Timeout, every: o.lookEvery, memory: m, keys: k, log: o.Logger,
+		setUp: where.t.trackingCommands(), ask: roomCommands(), where: where, timeout: o.Timeout, every: o.lookEvery, memory: m, keys: k, log: o.Logger,
 	}
 	l, err := tr.connect(ctx, 1, o.DialTimeout)
 	if errors.Is(err, errNoTracking) || ctx.Err() != nil {
@@ -82,6 +84,10 @@ func newTracker(ctx context.Context, t target, o Options, m *memory, k keys) (*t
 	}
 	if err != nil {
 		tr.log.Warn("redis does not tell of other clients' changes yet", "err", err)
+	}
+	if where.t.form == formCluster {
+		// A node that has lost the slot tells no more of changes, and says so when it is asked for a key.
+		tr.ask = append(tr.ask, where.probe())
 	}
 	bg, stop := context.WithCancel(context.WithoutCancel(ctx))
 	tr.stop = stop
@@ -100,8 +106,8 @@ func (t target) trackingCommands() [][]string {
 		hello = append(hello, "AUTH", user, t.password)
 	}
 	cmds := [][]string{hello}
-	if t.db != 0 {
-		cmds = append(cmds, []string{"SELECT", decimal(int64(t.db))})
+	if db := t.selected(); db != 0 {
+		cmds = append(cmds, []string{"SELECT", decimal(int64(db))})
 	}
 	return append(cmds, []string{"CLIENT", "TRACKING", "ON", "NOLOOP"})
 }
@@ -147,12 +153,12 @@ func (t *tracker) connect(ctx context.Context, era uint64, timeout time.Duration
 	}
 	l := &tracked{era: era}
 	l.link = newLink(conn, func(p reply) { t.push(p) })
-	answers, err := l.do(ctx, nil, append(t.setUp[:len(t.setUp):len(t.setUp)], roomCommands()...)...)
+	answers, err := l.do(ctx, nil, append(t.setUp[:len(t.setUp):len(t.setUp)], t.ask...)...)
 	if err == nil {
 		if err = failure(answers[:len(t.setUp)]); err == nil {
 			err = room(answers[len(t.setUp):])
 		} else if code(err) != "" && !refused(err) {
-			err = fmt.Errorf("%w: %w", errNoTracking, err)
+			err = fmt.Errorf("%w: %w", errNoTracking, explain(err))
 		}
 	}
 	if err != nil {
@@ -259,10 +265,12 @@ func (t *tracker) watch(ctx context.Context, l *tracked) error {
 func (t *tracker) look(ctx context.Context, l *tracked) (alive bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxSilence*t.every)
 	defer cancel()
-	answers, err := l.do(ctx, nil, roomCommands()...)
+	before := t.where.left()
+	answers, err := l.do(ctx, nil, t.ask...)
 	if err != nil {
 		return false, nil // the end of the link is noticed elsewhere
 	}
+	t.where.leave(before, failure(answers))
 	return true, room(answers)
 }
 
@@ -273,7 +281,10 @@ func roomCommands() [][]string {
 
 // room says whether the server can remember more keys.
 func room(answers []reply) error {
-	if err := failure(answers); err != nil {
+	if err := failure(answers); refused(err) {
+		return err
+	} else if err != nil {
+		err = explain(err)
 		return fmt.Errorf("%w: it does not say how many keys it remembers: %w", errNoTracking, err)
 	}
 	used, err := strconv.ParseInt(parseInfo(answers[0].text)["tracking_total_keys"], 10, 64)

@@ -1,18 +1,10 @@
 package redis
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"math/big"
 	"net"
-	"net/url"
-	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,9 +26,14 @@ func TestParseURL(t *testing.T) {
 		{"redis://user:p%40w@[::1]:7000/1", target{network: "tcp", addr: "[::1]:7000", user: "user", password: "p@w", db: 1}},
 		{"unix:///run/redis.sock?db=2", target{network: "unix", addr: "/run/redis.sock", db: 2}},
 		{"unix://user:pw@/run/redis.sock", target{network: "unix", addr: "/run/redis.sock", user: "user", password: "pw"}},
+		{"redis://m,a,b:26380/2", target{form: formSentinel, network: "tcp", master: "m", seeds: []string{"a:26380", "b:26380"}, db: 2}},
+		{"redis://:pw@m,a:1,b,[::1]", target{form: formSentinel, network: "tcp", master: "m", password: "pw", seeds: []string{"a:1", "b:26379", "[::1]:26379"}}},
+		{"redis://a:7000,b,[::1]:7002/3", target{form: formCluster, network: "tcp", seeds: []string{"a:7000", "b:6379", "[::1]:7002"}, db: 3}},
+		{"redis://h/1?read_timeout=3s&dial-timeout=7&write-timeout=9s&max-retries=0&min-retry-backoff=5ms&max_retry_backoff=1s&pool_size=9&route-read=replica",
+			target{network: "tcp", addr: "h:6379", db: 1, replica: true, tuning: tuning{connect: 7 * time.Second, answer: 9 * time.Second, retries: -1, least: 5 * time.Millisecond, most: time.Second}}},
 	} {
 		got, err := parseURL(c.url, "")
-		if err != nil || got != c.want {
+		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", c.url, got, err)
 		}
 	}
@@ -47,7 +44,7 @@ func TestParseURL(t *testing.T) {
 		t.Errorf("password of the URL: %+v", got)
 	}
 	got, err := parseURL("rediss://host/1?insecure-skip-verify=true", "")
-	if err != nil || got.tls == nil || !got.tls.InsecureSkipVerify || got.tls.ServerName != "host" {
+	if err != nil || got.tls == nil || !got.tls.InsecureSkipVerify || got.tlsFor("host:1").ServerName != "host" {
 		t.Errorf("TLS: %+v, %v", got, err)
 	}
 	if got, _ := parseURL("rediss://host/1", ""); got.tls == nil || got.tls.InsecureSkipVerify {
@@ -57,19 +54,28 @@ func TestParseURL(t *testing.T) {
 
 func TestBadURL(t *testing.T) {
 	for u, hint := range map[string]string{
-		"redis://:se%cret@host/1":                                  "META_PASSWORD",
-		"redis://:se/cret@host/1":                                  "META_PASSWORD",
-		"redis:secret":                                             "META_PASSWORD",
-		"http://:secret@host/1":                                    "redis[s]://",
-		"redis://:secret@host/one":                                 "not a number",
-		"redis://:secret@host/-1":                                  "not a number",
-		"redis://:secret@a,b:6379/1":                               "not supported",
-		"redis://:secret@host/1?insecure-skip-verify=true":         "rediss://",
-		"redis://:secret@host/1?colour=blue":                       "colour",
-		"rediss://:secret@host/1?tls-cert-file=x":                  "both",
-		"rediss://:secret@host/1?tls-ca-cert-file=/nowhere/ca.pem": "/nowhere/ca.pem",
-		"rediss://:secret@host/1?insecure-skip-verify=perhaps":     "true or false",
-		"unix://:secret@relative/redis.sock":                       "absolute",
+		"redis://:se%cret@host/1":                                          "META_PASSWORD",
+		"redis://:se/cret@host/1":                                          "META_PASSWORD",
+		"redis:secret":                                                     "META_PASSWORD",
+		"http://:secret@host/1":                                            "redis[s]://",
+		"redis://:secret@host/one":                                         "not a number",
+		"redis://:secret@host/-1":                                          "not a number",
+		"redis://:6/cret@host/1":                                           "META_PASSWORD",
+		"redis://:6?cret@host/1":                                           "META_PASSWORD",
+		"redis://:secret@a:1,,b:2/1":                                       "empty host",
+		"redis://:secret@,b:2/1":                                           "MASTER",
+		"redis://:secret@a:1,b:70000/1":                                    "META_PASSWORD",
+		"redis://:secret@host/1?read-timeout=fast":                         "500ms",
+		"redis://:secret@host/1?read-timeout=1s&read_timeout=2s":           "twice",
+		"redis://:secret@host/1?max-retries=-2":                            "max-retries",
+		"redis://:secret@host/1?route-read=random":                         "master or replica",
+		"redis://:secret@host/1?min-retry-backoff=3s&max-retry-backoff=1s": "more than",
+		"redis://:secret@host/1?insecure-skip-verify=true":                 "rediss://",
+		"redis://:secret@host/1?colour=blue":                               "colour",
+		"rediss://:secret@host/1?tls-cert-file=x":                          "both",
+		"rediss://:secret@host/1?tls-ca-cert-file=/nowhere/ca.pem":         "/nowhere/ca.pem",
+		"rediss://:secret@host/1?insecure-skip-verify=perhaps":             "true or false",
+		"unix://:secret@relative/redis.sock":                               "absolute",
 	} {
 		_, err := Open(t.Context(), u, Options{})
 		if err == nil || !strings.Contains(err.Error(), hint) {
@@ -90,60 +96,6 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-// certificate writes a self-signed certificate for 127.0.0.1.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
-// TestTLS lets the server ask for a client certificate, behind a listener that ends TLS.
-func TestTLS(t *testing.T) {
-	cert, key := certificate(t)
-	s := start(t)
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(pair.Leaf)
-	p := newProxyOn(t, s.addr, func(l net.Listener) net.Listener {
-		return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool})
-	})
-	base := "rediss://" + p.Addr().String() + "/1?"
-	own := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}}
-	trusting := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}, "tls-ca-cert-file": {cert}}
-	blind := url.Values{"tls-cert-file": {cert}, "tls-key-file": {key}, "insecure-skip-verify": {""}}
-	for _, q := range []url.Values{trusting, blind} {
-		e := open(t, base+q.Encode(), Options{})
-		withDir(t, e, 1)
-	}
-	if _, err := Open(t.Context(), base+own.Encode(), Options{}); err == nil {
-		t.Error("a certificate that nobody has signed was accepted")
-	}
-}
-
 func TestConnectErrors(t *testing.T) {
 	s := start(t)
 	locked := start(t, "--requirepass", "secret")
@@ -154,7 +106,7 @@ func TestConnectErrors(t *testing.T) {
 		"redis://" + locked.addr:                                             "META_PASSWORD",
 		"redis://:wrong-cret@" + locked.addr:                                 "wrong user or password",
 		"redis://somebody:wrong-cret@" + locked.addr:                         "wrong user or password",
-		"redis://" + cluster.addr:                                            "Cluster",
+		"redis://" + cluster.addr:                                            "is the cluster complete",
 	} {
 		_, err := Open(t.Context(), u, Options{})
 		if err == nil || !strings.Contains(err.Error(), hint) {
