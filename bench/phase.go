@@ -192,8 +192,8 @@ func (p Phase) treeSize() int {
 	return total
 }
 
-// items returns how often each of n threads does Op.
-func (p Phase) items(thread, n int) int {
+// items returns how often a thread does Op.
+func (p Phase) items(thread int) int {
 	switch p.Op {
 	case Random:
 		return p.Calls
@@ -202,7 +202,6 @@ func (p Phase) items(thread, n int) int {
 			if thread > 0 { // it is one tree, and its order matters
 				return 0
 			}
-			n = 1
 		}
 		return p.treeSize()
 	case Readdir:

@@ -83,7 +83,7 @@ func (r *run) watch(p Phase, done *counts) (stop func()) {
 	}
 	var files int64
 	for t := range r.cfg.Threads {
-		files += int64(p.items(t, r.cfg.Threads))
+		files += int64(p.items(t))
 	}
 	bytes := int64(r.cfg.Threads) * p.moves(p.block(r.cfg))
 	begin := time.Now()
@@ -122,7 +122,7 @@ func ticking(tell func()) (stop func()) {
 
 func (w *worker) work(ctx context.Context) (err error) {
 	defer func() { err = w.closeAll(err) }()
-	n := w.phase.items(w.thread, w.cfg.Threads)
+	n := w.phase.items(w.thread)
 	order := w.order(n)
 	for i := range n {
 		if err := ctx.Err(); err != nil {

@@ -42,7 +42,7 @@ func TestWorkloads(t *testing.T) {
 			for i, p := range phases {
 				var items int64
 				for thread := range 2 {
-					items += 2 * int64(p.items(thread, 2))
+					items += 2 * int64(p.items(thread))
 				}
 				if got := res.Phases[i]; got.Files() != items || got.Bytes() != 2*2*p.moves(p.block(res.Config)) || items == 0 {
 					t.Errorf("%s: %d items and %d bytes, want %d and %d", p.Name, got.Files(), got.Bytes(), items, 4*p.moves(p.block(res.Config)))
@@ -61,7 +61,7 @@ func TestTree(t *testing.T) {
 		t.Errorf("%d: %v", p.treeSize(), got)
 	}
 	p.Shared = true
-	if a, b := r.tree(p, 0), r.tree(p, 1); !reflect.DeepEqual(a, b) || p.items(0, 2) != 0 {
+	if a, b := r.tree(p, 0), r.tree(p, 1); !reflect.DeepEqual(a, b) || p.items(0) != 0 {
 		t.Errorf("shared: %v, %v", a, b)
 	}
 	sizes := Phase{Files: 7, Sizes: []int64{1, 10, 100}}
