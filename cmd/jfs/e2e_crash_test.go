@@ -24,6 +24,7 @@ import (
 	"jfs/meta/metatest"
 	"jfs/meta/redis"
 	"jfs/meta/sql"
+	"jfs/meta/tkv/etcd"
 )
 
 // How often TestE2ECrash kills, and with which random numbers: "go test ./cmd/jfs -run Crash -crash.rounds 200".
@@ -229,9 +230,14 @@ func (c *crash) faults(when string, o metatest.Checks, first func(context.Contex
 	defer cancel()
 	var engine meta.Engine
 	var err error
-	if strings.HasPrefix(c.url, "redis:") {
+	switch scheme, _, _ := strings.Cut(c.url, ":"); scheme {
+	case "redis":
 		engine, err = redis.Open(ctx, c.url, redis.Options{})
-	} else {
+	case "postgres", "mysql":
+		engine, err = sql.OpenServer(ctx, c.url, sql.Options{})
+	case "etcd":
+		engine, err = etcd.Open(ctx, c.url, etcd.Options{})
+	default:
 		engine, err = sql.Open(ctx, c.url, sql.Options{})
 	}
 	must(c.t, err)
