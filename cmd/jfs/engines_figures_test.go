@@ -62,7 +62,7 @@ func measureEngine(t *testing.T, name string, server *testenv.Server, proxy *tes
 	ctx := context.WithoutCancel(t.Context())
 	v := openFigures(t, url, name)
 	files := soaking(48, 1000) // the first range of numbers has enough for them
-	const first = 3 // files with which the connection meets the statements
+	const first = 3            // files with which the connection meets the statements
 	inos := make([]meta.Ino, files+first)
 	dir, _, err := v.Mknod(ctx, meta.Root, meta.RootIno, fmt.Sprintf("d%d-%t", threads, proxy != nil), meta.New{Type: meta.TypeDirectory, Mode: 0o755})
 	must(t, err)
