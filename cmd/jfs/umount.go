@@ -53,10 +53,17 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 	}
 	pid := mounts.Proc("").Server(m)
 	var stages []string
-	if !opt.force { // a mount that hangs must not be asked anything
-		stages = stagesOf(path)
+	asked := make(chan struct{})
+	if opt.force { // a mount that hangs must not be asked anything
+		close(asked)
+	} else {
+		stages = stagesOf(path, asked)
 	}
-	if err := mount.Unmount(path, opt.force); err != nil {
+	err = mount.Unmount(path, opt.force)
+	if errors.Is(err, mount.ErrBusy) && awaitAnswer(ctx, asked) { // it was this question that kept it busy
+		err = mount.Unmount(path, opt.force)
+	}
+	if err != nil {
 		if errors.Is(err, mount.ErrBusy) {
 			return busy(path)
 		}
@@ -68,10 +75,31 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 	return a.awaitEnd(ctx, pid, path, stages, opt.flush)
 }
 
-// stagesOf gives the cache directories of a mount, in which it may stage.
-func stagesOf(path string) []string {
+// awaitAnswer waits for a question to a mount that has not been answered in time, as one whose database is away does not.
+// It says false if there is none.
+func awaitAnswer(ctx context.Context, asked <-chan struct{}) bool {
+	select {
+	case <-asked:
+		return false
+	default:
+	}
+	timer := time.NewTimer(endTime)
+	defer timer.Stop()
+	select {
+	case <-asked:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// stagesOf gives the cache directories of a mount, in which it may stage. It closes asked when the mount has answered, which
+// may be after stagesOf has given up; until then the mount is in use by this process.
+func stagesOf(path string, asked chan<- struct{}) []string {
 	found := make(chan []string, 1)
 	go func() { // outlives this call only if the mount does not answer
+		defer close(asked)
 		found <- func() []string {
 			for _, name := range []string{".jfs.config", ".config"} {
 				b, err := os.ReadFile(filepath.Join(path, name))

@@ -30,6 +30,10 @@ type Options struct {
 
 	LateErrors bool // a write that the file system cannot keep is told of by fsync
 
+	// SignedIDs: numbers of users, groups and devices from 1<<31 on cannot be kept (EINVAL).
+	SignedIDs bool
+	TextNames bool // names of extended attributes must be UTF-8 (EINVAL otherwise)
+
 	MaxFile  int64 // largest size of a file in bytes
 	MaxXattr int   // largest value of an extended attribute in bytes that surely fits; 0 means 2000
 }

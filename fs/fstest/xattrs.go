@@ -134,16 +134,19 @@ func attributeSizes(b bed) {
 		}
 	}
 	wantErr(b.T, "a value of 65537 bytes", setxattr(path, "user.v", strings.Repeat("v", 65537), 0), syscall.E2BIG)
-	unknown := syscall.EOPNOTSUPP
+	unknown, noText := syscall.EOPNOTSUPP, syscall.Errno(0)
 	if b.opt.AnyXattr {
 		unknown = 0
+	}
+	if b.opt.TextNames {
+		noText = syscall.EINVAL
 	}
 	for _, c := range []struct {
 		name string
 		want syscall.Errno
 	}{
 		{"user." + strings.Repeat("n", 250), 0}, {"user." + strings.Repeat("n", 251), syscall.ERANGE}, {"", syscall.ERANGE},
-		{"unknown.n", unknown}, {"nodot", unknown}, {"user.with space\xff", 0},
+		{"unknown.n", unknown}, {"nodot", unknown}, {"user.with space", 0}, {"user.with space\xff", noText},
 	} {
 		b.no(fmt.Sprintf("name %.20q", c.name), setxattr(path, c.name, "x", 0), c.want)
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Verdict says what a Proxy does with bytes of a client.
@@ -25,6 +26,8 @@ type Proxy struct {
 	target string
 	trips  atomic.Int64
 	judge  atomic.Pointer[func([]byte) Verdict]
+	delay  atomic.Int64 // nanoseconds
+	ended  chan struct{}
 
 	mu     sync.Mutex // guards what follows
 	conns  map[net.Conn]struct{}
@@ -39,7 +42,7 @@ func StartProxy(tb testing.TB, target string) *Proxy {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, conns: map[net.Conn]struct{}{}}
+	p := &Proxy{Addr: l.Addr().String(), target: target, conns: map[net.Conn]struct{}{}, ended: make(chan struct{})}
 	p.wg.Go(func() {
 		for {
 			client, err := l.Accept()
@@ -54,6 +57,7 @@ func StartProxy(tb testing.TB, target string) *Proxy {
 		p.mu.Lock()
 		p.closed = true
 		p.mu.Unlock()
+		close(p.ended)
 		p.Cut()
 		p.wg.Wait()
 	})
@@ -70,6 +74,24 @@ func (p *Proxy) Judge(fn func([]byte) Verdict) {
 		return
 	}
 	p.judge.Store(&fn)
+}
+
+// Delay holds back each answer for d from now on, as a long way or a busy server does. Answers that arrive while
+// one is held back on the same connection wait behind it, and then go together.
+func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
+// hold waits as long as an answer is to be held back.
+func (p *Proxy) hold() {
+	d := time.Duration(p.delay.Load())
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.ended:
+	}
 }
 
 // Cut breaks all connections.
@@ -118,6 +140,7 @@ func (p *Proxy) serve(client net.Conn) {
 		for {
 			n, err := server.Read(b)
 			if n > 0 && !silent.Load() {
+				p.hold()
 				asked.Store(false)
 				if _, err := client.Write(b[:n]); err != nil {
 					return

@@ -27,6 +27,8 @@ const (
 	stopTime = 10 * time.Second
 	// pollTime lies between two questions whether it answers; servers offer nothing to wait on.
 	pollTime = 5 * time.Millisecond
+	// restartTime lies between two attempts to start a server again.
+	restartTime = 100 * time.Millisecond
 	// startTries: another process may take the free port before the server does.
 	startTries = 5
 )
@@ -112,10 +114,17 @@ func (s *Server) Start() {
 	if s.running() {
 		return
 	}
-	var err error
-	for range startTries { // what a killed server has left behind may take a moment to go
-		if err = s.start(); !errors.Is(err, errExited) {
-			break
+	// The children of a killed server take a moment to go, and PostgreSQL does not start beside them.
+	end := time.After(startTime)
+	tick := time.NewTicker(restartTime)
+	defer tick.Stop()
+	err := s.start()
+	for over := false; errors.Is(err, errExited) && !over; {
+		select {
+		case <-end:
+			over = true
+		case <-tick.C:
+			err = s.start()
 		}
 	}
 	if err != nil {

@@ -40,6 +40,7 @@ type Remote struct {
 	usage *usage.Buffer
 
 	timeout, patience time.Duration
+	outage            outage
 
 	views, updates, retries, trips atomic.Int64
 

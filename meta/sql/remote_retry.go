@@ -23,6 +23,7 @@ func (e *Remote) retryOn(ctx context.Context, take func(context.Context) (*poole
 	start, duplicates := time.Now(), 0
 	for i := 1; ; i++ {
 		err := e.once(ctx, take, do)
+		away := e.noted(err)
 		if err == nil {
 			return nil
 		}
@@ -36,7 +37,7 @@ func (e *Remote) retryOn(ctx context.Context, take func(context.Context) (*poole
 		if cause := ctx.Err(); cause != nil {
 			return fmt.Errorf("%w: %w", cause, err)
 		}
-		if i == maxAttempts || time.Since(start) > e.patience {
+		if i == maxAttempts || time.Since(start) > e.patience || away > e.patience {
 			return fmt.Errorf("gave up after %d attempts: %w", i, err)
 		}
 		e.retries.Add(1)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"jfs/internal/posix"
 	"jfs/meta"
 	"jfs/meta/tkv"
 )
@@ -59,7 +60,7 @@ func explain(err error) error {
 	var hint string
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		hint = "its quota is used up: compact and defragment the servers, or start them with a larger --quota-backend-bytes, then disarm the alarm"
+		return fmt.Errorf("etcd: its quota is used up: compact and defragment the servers, or start them with a larger --quota-backend-bytes, then disarm the alarm: %w: %w", posix.ENOSPC, err)
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrTooManyRequests):
 		hint = "the change is larger than its servers take: start them with a larger --max-request-bytes"
 	case errors.Is(err, rpctypes.ErrTooManyOps):

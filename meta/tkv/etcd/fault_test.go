@@ -189,3 +189,31 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("a silent server: %v", err)
 	}
 }
+
+// TestAway: while no server can be reached, only the first call waits the whole time; afterwards each does again.
+func TestAway(t *testing.T) {
+	server := testenv.StartEtcd(t)
+	const timeout = 5 * time.Second
+	s := store(t, "etcd://"+server.Addr+"/away", Options{Timeout: timeout})
+	get := func() error {
+		return s.call(t.Context(), func(ctx context.Context) error {
+			_, err := s.client.Get(ctx, "x")
+			return err
+		})
+	}
+	if err := get(); err != nil || s.limit() != timeout {
+		t.Fatalf("limit %v, %v", s.limit(), err)
+	}
+	server.Kill()
+	for get() == nil || !s.away.Load() { // the loss of the connection itself is known at once
+	}
+	if s.limit() != awayTimeout {
+		t.Errorf("limit %v while the server is away", s.limit())
+	}
+	server.Start()
+	for get() != nil {
+	}
+	if s.limit() != timeout {
+		t.Errorf("limit %v afterwards", s.limit())
+	}
+}

@@ -9,6 +9,7 @@ package etcd
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -51,6 +52,7 @@ type Store struct {
 	client  *clientv3.Client
 	stop    context.CancelFunc // ends the client
 	timeout time.Duration
+	away    atomic.Bool // the last call got no answer in its time
 	maxOps  int
 }
 
@@ -153,9 +155,11 @@ func (s *Store) Begin(ctx context.Context) (tkv.Txn, error) {
 
 // call runs a request that only reads, within the time that each gets.
 func (s *Store) call(ctx context.Context, do func(context.Context) error) error {
-	within, cancel := context.WithTimeout(ctx, s.timeout)
+	within, cancel := context.WithTimeout(ctx, s.limit())
 	defer cancel()
-	if err := do(within); err != nil {
+	err := do(within)
+	s.note(ctx, err)
+	if err != nil {
 		return readError(ctx, err)
 	}
 	return nil
@@ -166,10 +170,11 @@ func (s *Store) commit(ctx context.Context, op clientv3.Op) (*clientv3.TxnRespon
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	within, cancel := grace.Context(ctx, s.timeout)
+	within, cancel := grace.Context(ctx, s.limit())
 	defer cancel()
 	var sent sentFlag
 	resp, err := s.client.Do(sent.in(within), op)
+	s.note(ctx, err)
 	if err != nil {
 		return nil, commitError(ctx, err, sent.Load())
 	}

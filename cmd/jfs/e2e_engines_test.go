@@ -1,0 +1,42 @@
+package main
+
+import (
+	"testing"
+
+	"jfs/internal/testenv"
+)
+
+// engine is a database with a server of its own, as the tests of faults need it.
+type engine struct {
+	name  string
+	start func(t *testing.T) *testenv.Server
+	url   func(addr string) string
+}
+
+// engines are all databases that have a server. What each has acknowledged survives the death of its process.
+var engines = []engine{
+	{
+		"redis",
+		func(t *testing.T) *testenv.Server {
+			return testenv.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+		},
+		func(addr string) string { return "redis://" + addr + "/1" },
+	},
+	{
+		"postgres",
+		func(t *testing.T) *testenv.Server { return testenv.StartPostgres(t) },
+		func(addr string) string {
+			return "postgres://" + testenv.SQLUser + "@" + addr + "/" + testenv.SQLUser + "?sslmode=disable"
+		},
+	},
+	{
+		"mariadb",
+		func(t *testing.T) *testenv.Server { return testenv.StartMariaDB(t) },
+		func(addr string) string { return "mysql://" + testenv.SQLUser + "@(" + addr + ")/" + testenv.SQLUser },
+	},
+	{
+		"etcd",
+		func(t *testing.T) *testenv.Server { return testenv.StartEtcd(t) },
+		func(addr string) string { return "etcd://" + addr + "/vol" },
+	},
+}
