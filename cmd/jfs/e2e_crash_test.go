@@ -56,7 +56,7 @@ func TestE2ECrash(t *testing.T) {
 			c.ok("format", "--bucket", "$/objects", "--block-size", "256K", "--trash-days", fmt.Sprint(c.rnd.IntN(2)), c.url, "myjfs")
 			total := 0
 			for round := range *crashRounds {
-				total += c.round(round)
+				total += c.round(round, total == 0 && round == *crashRounds-1)
 				if t.Failed() {
 					t.Fatalf("in round %d", round)
 				}
@@ -104,8 +104,9 @@ func (c *crash) mount(more ...string) (pid int) {
 // crashLoads is how many processes of each kind work in a mount that is killed.
 const crashLoads = 3
 
-// round mounts, works, kills, and checks. It gives the number of acknowledged operations.
-func (c *crash) round(round int) (done int) {
+// round mounts, works, kills, and checks. It gives the number of acknowledged operations, of which there is one at least if
+// some is set; otherwise the kill may come before.
+func (c *crash) round(round int, some bool) (done int) {
 	c.t.Helper()
 	_ = os.Remove(c.path("log"))
 	pid := c.mount()
@@ -138,6 +139,16 @@ func (c *crash) round(round int) (done int) {
 	if round >= 2 { // what was checked goes while the others work
 		old := c.path(fmt.Sprintf("mnt/r%d-w0", round-2))
 		loads.Go(func() { _ = os.RemoveAll(old) })
+	}
+	if some {
+		eventually(c.t, "the first acknowledged operation", func() error {
+			for w := range crashLoads {
+				if text, err := os.ReadFile(journal(w)); err == nil && bytes.Contains(text, []byte(`"Done":true`)) {
+					return nil
+				}
+			}
+			return errors.New("there is none yet")
+		})
 	}
 	c.kill(pid, time.Duration(c.rnd.Int64N(int64(1200*time.Millisecond))))
 	stop.Store(true)
