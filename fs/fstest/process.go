@@ -168,16 +168,23 @@ func processDeadlock(b bed) {
 	b.ask(x, "ok", "set", unix.F_WRLCK, 0, 1)
 	b.ask(y, "ok", "set", unix.F_WRLCK, 1, 1)
 	b.ask(x, "waiting", "wait", unix.F_WRLCK, 1, 1)
-	for { // the other may not wait yet
-		b.ask(y, "waiting", "wait", unix.F_WRLCK, 0, 1)
-		if said := y.hear(); said == errnoAnswer(syscall.EDEADLK) {
-			break
-		} else if said != "ok" {
-			b.Fatal(said)
-		}
+	b.ask(y, "waiting", "wait", unix.F_WRLCK, 0, 1)
+	type answer struct {
+		from *process
+		said string
 	}
-	b.ask(y, "ok", "set", unix.F_UNLCK, 1, 1)
-	equal(b.T, "wait", x.hear(), "ok")
+	answers := make(chan answer, 2)
+	for _, c := range []*process{x, y} {
+		go func() { answers <- answer{c, c.hear()} }()
+	}
+	second := <-answers // to wait, whoever that is
+	equal(b.T, "who would wait for ever", second.said, errnoAnswer(syscall.EDEADLK))
+	held := int64(0)
+	if second.from == y {
+		held = 1
+	}
+	b.ask(second.from, "ok", "set", unix.F_UNLCK, held, 1)
+	equal(b.T, "wait", (<-answers).said, "ok")
 }
 
 func processFlock(b bed) {
