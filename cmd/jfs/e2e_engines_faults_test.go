@@ -86,6 +86,9 @@ func (f *failing) load(fault func(more func(n int64))) (acked, failed int64) {
 		}
 		within(f.t, "progress", func() error {
 			for i, s := range own {
+				if fault := s.stopped.Load(); fault != nil {
+					f.t.Fatalf("%s: a program got: %v", s.dir, *fault)
+				}
 				if s.acked.Load() < want[i] {
 					return fmt.Errorf("program %d has %d operations done, %d failed, want %d done", i, s.acked.Load(), s.failed.Load(), want[i])
 				}
@@ -99,8 +102,8 @@ func (f *failing) load(fault func(more func(n int64))) (acked, failed int64) {
 	bounded(f.t, "the end of the load", func() error { group.Wait(); return nil })
 	for _, s := range own {
 		acked, failed = acked+s.acked.Load(), failed+s.failed.Load()
-		if s.fault != nil {
-			f.t.Errorf("%s: a program got: %v", s.dir, s.fault)
+		if fault := s.stopped.Load(); fault != nil {
+			f.t.Errorf("%s: a program got: %v", s.dir, *fault)
 		}
 	}
 	return acked, failed
@@ -184,7 +187,7 @@ func (f *failing) finish() {
 		f.server.Kill()
 		within(f.t, "an error", func() error { // all that wait get one
 			for _, s := range f.all[len(f.all)-survivors:] {
-				if s.failed.Load() == 0 && s.fault == nil {
+				if s.failed.Load() == 0 && s.stopped.Load() == nil {
 					return fmt.Errorf("%s: no operation has failed", s.dir)
 				}
 			}

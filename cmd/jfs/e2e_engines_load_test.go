@@ -34,7 +34,7 @@ type survivor struct {
 	lines []bool            // of the journal, whether each was acknowledged
 
 	acked, failed atomic.Int64
-	fault         error // what no fault of a database excuses
+	stopped       atomic.Pointer[error] // by an answer that no fault of a database excuses
 }
 
 func newSurvivor(dir string, seed uint64) *survivor {
@@ -43,7 +43,7 @@ func newSurvivor(dir string, seed uint64) *survivor {
 
 // work goes on until stop is set, or an operation answers what it must not.
 func (s *survivor) work(stop *atomic.Bool) {
-	for n := 0; !stop.Load() && s.fault == nil; n++ {
+	for n := 0; !stop.Load() && s.stopped.Load() == nil; n++ {
 		err := s.operation(n)
 		switch {
 		case err == nil:
@@ -51,7 +51,7 @@ func (s *survivor) work(stop *atomic.Bool) {
 		case errors.Is(err, syscall.EIO):
 			s.failed.Add(1)
 		default:
-			s.fault = err
+			s.stopped.Store(&err)
 		}
 	}
 }
@@ -137,8 +137,8 @@ func (s *survivor) operation(n int) error {
 // check compares the directory with what may be in it.
 func (s *survivor) check() (faults []string) {
 	say := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
-	if s.fault != nil {
-		say("a program got: %v", s.fault)
+	if fault := s.stopped.Load(); fault != nil {
+		say("a program got: %v", *fault)
 	}
 	list, err := os.ReadDir(s.dir)
 	if err != nil {
