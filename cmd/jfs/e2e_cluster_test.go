@@ -100,7 +100,13 @@ func (c *cluster) objects() int {
 // eventually waits until check finds nothing to complain about.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	timer := time.NewTimer(soon)
+	eventuallyIn(t, soon, what, check)
+}
+
+// eventuallyIn is eventually with a time of its own.
+func eventuallyIn(t *testing.T, limit time.Duration, what string, check func() error) {
+	t.Helper()
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

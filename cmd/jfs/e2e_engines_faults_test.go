@@ -112,20 +112,7 @@ func (f *failing) load(fault func(more func(n int64))) (acked, failed int64) {
 // within waits as eventually does, and as long as a request of a mount may wait for a server twice.
 func within(t *testing.T, what string, check func() error) {
 	t.Helper()
-	end := time.After(2 * enough)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		select {
-		case <-end:
-			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+	eventuallyIn(t, 2*enough, what, check)
 }
 
 func (f *failing) phase(name string, fault func(more func(n int64))) {
