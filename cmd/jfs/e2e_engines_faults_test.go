@@ -27,6 +27,7 @@ const (
 // Programs see success or EIO, or ENOSPC where there is no room, in bounded time; what was acknowledged is there, nothing is half done, the records fit together, and the mount works
 // again by itself.
 func TestE2EEngineFaults(t *testing.T) {
+	t.Parallel()
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
