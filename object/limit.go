@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"jfs/internal/sleep"
 )
 
 // limitBurst is what may pass at once: small against a second of any usable limit, large against a packet.
@@ -106,7 +108,7 @@ func pay(ctx context.Context, l *rate.Limiter, n int64) error {
 			continue // the burst was made smaller in between
 		}
 		if d := r.Delay(); d > 0 {
-			if err := sleep(ctx, d); err != nil {
+			if err := sleep.For(ctx, d); err != nil {
 				r.Cancel()
 				return err
 			}

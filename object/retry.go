@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"jfs/internal/sleep"
 )
 
 // ErrTimeout: the store did not answer within the time of one attempt. It is never the end of the
@@ -51,7 +53,7 @@ func Retry(store Store, o RetryOptions) Store {
 		o.PutTimeout = 60 * time.Second
 	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = sleep.For
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -208,17 +210,6 @@ func pause(n int, throttled bool) time.Duration {
 	}
 	d = min(d, maxPause)
 	return d/2 + rand.N(d/2+1)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // watch is a deadline that runs only between start and stop. One goroutine at a time uses it.

@@ -110,17 +110,21 @@ func (o *quotaOptions) target(ctx context.Context, v *meta.Volume, set *pflag.Fl
 	return meta.QuotaKey{Kind: meta.QuotaDir, ID: uint64(ino)}, true, err
 }
 
-var errNoTarget = errors.New("no quota is named: give --path, --uid or --gid")
+// named is target for commands that need one.
+func (o *quotaOptions) named(ctx context.Context, v *meta.Volume, set *pflag.FlagSet) (meta.QuotaKey, error) {
+	key, ok, err := o.target(ctx, v, set)
+	if err == nil && !ok {
+		err = errors.New("no quota is named: give --path, --uid or --gid")
+	}
+	return key, err
+}
 
 func (a *app) quotaSet(ctx context.Context, v *meta.Volume, set *pflag.FlagSet, o *quotaOptions) error {
 	l, err := o.limits(set)
 	if err != nil {
 		return err
 	}
-	key, ok, err := o.target(ctx, v, set)
-	if err == nil && !ok {
-		err = errNoTarget
-	}
+	key, err := o.named(ctx, v, set)
 	if err != nil {
 		return err
 	}
@@ -133,10 +137,7 @@ func (a *app) quotaSet(ctx context.Context, v *meta.Volume, set *pflag.FlagSet, 
 
 func (a *app) quotaGet(ctx context.Context, v *meta.Volume, set *pflag.FlagSet, o *quotaOptions) error {
 	o.create = false
-	key, ok, err := o.target(ctx, v, set)
-	if err == nil && !ok {
-		err = errNoTarget
-	}
+	key, err := o.named(ctx, v, set)
 	if err != nil {
 		return err
 	}
@@ -153,10 +154,7 @@ func (a *app) quotaGet(ctx context.Context, v *meta.Volume, set *pflag.FlagSet, 
 
 func (a *app) quotaDelete(ctx context.Context, v *meta.Volume, set *pflag.FlagSet, o *quotaOptions) error {
 	o.create = false
-	key, ok, err := o.target(ctx, v, set)
-	if err == nil && !ok {
-		err = errNoTarget
-	}
+	key, err := o.named(ctx, v, set)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"jfs/internal/sleep"
 	"jfs/meta"
 )
 
@@ -99,7 +100,7 @@ func (n *names) run(ctx context.Context) {
 				n.entry(dir, name)
 				n.leases.told(dir, name, was)
 			}
-			if sleep(ctx, pause) != nil {
+			if sleep.For(ctx, pause) != nil {
 				return
 			}
 			n.looked(dir, err != nil)
@@ -161,16 +162,5 @@ func (l *leases) told(dir meta.Ino, name string, was noted) {
 	defer l.mu.Unlock()
 	if l.names[dir][name] == was {
 		l.drop(dir, name)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

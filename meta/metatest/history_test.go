@@ -20,6 +20,7 @@ import (
 // TestHistory: one random history has the same answers and leaves the same tree on every engine.
 func TestHistory(t *testing.T) {
 	server, etcds := testenv.StartRedis(t), testenv.StartEtcd(t)
+	nodes, sentinels := testenv.StartRedisCluster(t, 3, false), testenv.StartRedisSentinels(t, "")
 	postgres, mariadb := testenv.StartPostgres(t), testenv.StartMariaDB(t)
 	const steps = 600
 	for seed := range uint64(6) {
@@ -40,6 +41,11 @@ func TestHistory(t *testing.T) {
 				},
 			}
 			if seed < 2 { // these take their time
+				for _, hosts := range []string{nodes.Addrs(), sentinels.Hosts()} {
+					engines = append(engines, func() (meta.Engine, error) {
+						return redis.Open(t.Context(), fmt.Sprintf("redis://%s/%d", hosts, seed+1), redis.Options{})
+					})
+				}
 				prefix := fmt.Sprint("?table_prefix=Seed", seed)
 				for _, url := range []string{
 					fmt.Sprintf("postgres://%s@%s/%s", testenv.SQLUser, postgres.Addr, testenv.SQLUser),

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"jfs/internal/sleep"
 )
 
 // maxAttempts bounds how often an operation is tried against conflicts and refusals, as the format demands.
@@ -141,10 +143,10 @@ func (p patience) pause(ctx context.Context, attempt int) error {
 	if d > p.most || d <= 0 {
 		d = p.most
 	}
-	return sleep(ctx, d/2+rand.N(d/2+1))
+	return sleep.For(ctx, d/2+rand.N(d/2+1))
 }
 
 // pause waits a random time of up to attempt² ms.
 func pause(ctx context.Context, attempt int) error {
-	return sleep(ctx, rand.N(time.Duration(attempt*attempt)*time.Millisecond))
+	return sleep.For(ctx, rand.N(time.Duration(attempt*attempt)*time.Millisecond))
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jfs/internal/sleep"
 	"jfs/meta"
 )
 
@@ -217,7 +218,7 @@ func (t *tracker) run(ctx context.Context, l *tracked, err error, timeout time.D
 			if errors.Is(err, errNoRoom) {
 				wait = lookAgainIn
 			}
-			if sleep(ctx, wait) != nil {
+			if sleep.For(ctx, wait) != nil {
 				return
 			}
 			if l, err = t.connect(ctx, era, timeout); err == nil {
@@ -321,16 +322,5 @@ func (t *tracker) push(p reply) {
 			t.memory.changedDir(dir)
 			t.changed(meta.Notice{Dir: dir})
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

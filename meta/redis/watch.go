@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/redis/rueidis"
+
+	"jfs/internal/sleep"
 )
 
 // start begins to watch whether the volume moves to another server. Without it that would be noticed by errors only:
@@ -30,7 +32,7 @@ func (l *locator) watch(ctx context.Context) {
 		}
 	}
 	defer func() { hangUp() }()
-	for sleep(ctx, l.o.lookEvery) == nil {
+	for sleep.For(ctx, l.o.lookEvery) == nil {
 		l.mu.Lock()
 		at, before := l.at, l.leaves
 		if k == nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"jfs/internal/sleep"
 	"jfs/meta"
 	"jfs/meta/internal/usage"
 )
@@ -220,7 +221,7 @@ func (e *Engine) attempt(ctx context.Context, fn func(t Txn, attempt int) error)
 			return err
 		}
 		// The longer it takes, the more others there are to keep out of the way of.
-		if err := sleep(ctx, time.Duration(rand.Int64N(int64(time.Millisecond)*int64(i*i)+1))); err != nil {
+		if err := sleep.For(ctx, time.Duration(rand.Int64N(int64(time.Millisecond)*int64(i*i)+1))); err != nil {
 			return err
 		}
 	}
@@ -237,18 +238,4 @@ func (e *Engine) once(ctx context.Context, i int, fn func(t Txn, attempt int) er
 	}
 	defer t.Rollback()
 	return fn(t, i)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d == 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"jfs/meta"
 	"jfs/meta/metatest"
 	"jfs/meta/tkv"
+	"jfs/meta/tkv/mem"
 )
 
 // cluster makes a simulated TiKV of three regions, and gives what opens a client of it.
@@ -62,6 +63,18 @@ func TestConformance(t *testing.T) {
 	})
 	if pd := os.Getenv("JFS_TEST_TIKV"); pd != "" {
 		t.Run("real", func(t *testing.T) { realCluster(t, pd) })
+	}
+}
+
+// TestHistory: a random history has the same answers and leaves the same tree as on an engine in memory, which others are
+// compared with too.
+func TestHistory(t *testing.T) {
+	const seed, steps = 1, 600
+	memory := mem.NewEngine(tkv.Options{})
+	defer memory.Close()
+	want := metatest.History(t, memory, seed, steps)
+	if got := metatest.History(t, engine(t, cluster(t)(), ""), seed, steps); got != want {
+		t.Errorf("the history is another one:\n%s\nwant\n%s", got, want)
 	}
 }
 
