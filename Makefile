@@ -20,9 +20,10 @@ TEST := PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 30m
 PROGRAM := ./cmd/jfs
 
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines, and over
-# one engine of each family. "make race" runs it over everything.
+# one engine of each family, and not over suites that meet the same code of ours once more. "make race" runs it over
+# everything.
 RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench)
-RACE_SKIP  := ^TestServers$$|^TestConformanceWith|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
+RACE_SKIP  := ^TestServers$$|^TestConformance(With|InCluster)|^TestRecordsBehindSentinels$$|^TestLocalDirectory$$|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
 .PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench clean
 
@@ -59,7 +60,7 @@ test: test-deps lint ## everything: lint, all tests, and the shared rooms again 
 	$(MAKE) --no-print-directory -j2 --output-sync=line test-program test-rooms
 
 test-program: ## the tests of the program itself, which mount volumes
-	$(TEST) -parallel 4 $(PROGRAM)
+	$(TEST) -parallel 3 $(PROGRAM)
 
 test-rooms: ## the tests of all other packages, and the race detector
 	$(TEST) -p 3 $$($(GO) list ./... | grep -v /cmd/)

@@ -80,7 +80,7 @@ func (s *shell) in(t *testing.T, name string) *shell {
 // own, and returns what it prints.
 func (s *shell) sh(script string) string {
 	s.t.Helper()
-	cmd := s.command("bash", "-euo", "pipefail", "-c", script)
+	cmd := s.commandWithin(patience(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = s.dir
 	cmd.Env = append(cmd.Env, "TREE="+s.path("tree"), "LOCAL="+s.local, "MNT="+s.dir, "TMPDIR="+s.local, "LC_ALL=C",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -65,11 +64,7 @@ func patience() time.Duration { return time.Duration(soaking(10, 60)) * time.Min
 // exec runs a program, and fails with all that it says. "$/name" in an argument is a path below the world's directory.
 func (s *stressed) exec(program string, args ...string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience())
-	defer cancel()
-	bare := s.command(program, args...)
-	cmd := exec.CommandContext(ctx, bare.Path, bare.Args[1:]...)
-	cmd.Dir, cmd.Env = bare.Dir, bare.Env
+	cmd := s.commandWithin(patience(), program, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {

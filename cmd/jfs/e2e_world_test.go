@@ -107,7 +107,12 @@ func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
 // command prepares the program; "$/name" in an argument is a path below the world's directory.
 func (w *world) command(program string, args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(context.Background(), enough)
+	return w.commandWithin(enough, program, args...)
+}
+
+// commandWithin is command for programs that may take longer.
+func (w *world) commandWithin(limit time.Duration, program string, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	w.t.Cleanup(cancel)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "$/", w.dir+"/")
