@@ -183,6 +183,7 @@ func TestE2EBenchCutShort(t *testing.T) {
 
 // TestE2EBenchCompare mounts and measures configurations in turn.
 func TestE2EBenchCompare(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	must(t, os.Mkdir(w.path("scratch"), 0o755))
 	small := []string{"--big-file-size", "1M", "--small-file-count", "3", "--no-warm-up", "--scratch", "$/scratch"}

@@ -15,6 +15,7 @@ import (
 
 // TestE2ERedisForms: a volume whose Redis is reached in other ways than a plain connection to one server.
 func TestE2ERedisForms(t *testing.T) {
+	t.Parallel()
 	t.Run("TLS and ACL", func(t *testing.T) {
 		certs := testenv.MakeCertificates(t)
 		user := []string{"--user", "tom", "on", ">g@heim", "~*", "+@read", "+@write", "+@connection", "-@dangerous",

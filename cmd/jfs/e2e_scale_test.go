@@ -49,6 +49,7 @@ const (
 )
 
 func TestE2EScaleDirectory(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(s *stressed) {
 		size := bigDirectory(strings.HasPrefix(s.url, "sqlite3"))
 		files := size.files
@@ -186,6 +187,7 @@ func (s *stressed) scans() (n int) {
 
 // TestE2EScaleShapes: deep trees, huge sparse files, many links and every byte in names.
 func TestE2EScaleShapes(t *testing.T) {
+	t.Parallel()
 	shapes := []struct {
 		name string
 		run  func(s *stressed, dir string)

@@ -30,7 +30,10 @@ func onEngines(t *testing.T, run func(*stressed)) {
 		"sqlite": func(*testing.T) string { return "sqlite3://$/m.db" },
 		"redis":  func(t *testing.T) string { return "redis://" + testenv.Redis(t) + "/1" },
 	} {
-		t.Run(name, func(t *testing.T) { run(newStressed(t, url(t))) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(newStressed(t, url(t)))
+		})
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // TestEngineFigures asserts the round trips of the main operations on the wire, and with -v shows rates and the server's
 // processor time, which docs/choosing-an-engine.md has from a run with -soak. Nothing of a time is asserted.
 func TestEngineFigures(t *testing.T) {
+	t.Parallel()
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			server := e.start(t)
