@@ -231,3 +231,55 @@ func TestE2EBenchCompare(t *testing.T) {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }
+
+// TestE2EBenchProfiles: a benchmark takes profiles of the mount in each phase, which can be shown, compared and merged.
+func TestE2EBenchProfiles(t *testing.T) {
+	w := newWorld(t)
+	w.format()
+	w.ok("mount", "-d", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "sqlite3://$/m.db", "$/mnt")
+	small := []string{"bench", "--big-file-size", "64M", "--small-file-count", "5", "--rounds", "2", "--no-warm-up"}
+	run := func(dir string) string {
+		return w.ok(append(append([]string{}, small...), "--pprof", dir, "--html", "$/r.html", "$/mnt")...)
+	}
+	if out := run("$/a"); !strings.Contains(out, "Write big file: 2 items in ") || !strings.Contains(out, "Profiles were taken meanwhile") {
+		t.Errorf("no profiles in\n%s", out)
+	}
+	page, err := os.ReadFile(w.path("r.html"))
+	must(t, err)
+	if !bytes.Contains(page, []byte("Where the mount spends its time")) || !bytes.Contains(page, []byte(`<svg class="flame"`)) {
+		t.Error("no flame graphs in the report")
+	}
+	for _, dir := range []string{"01-write-big-file", "05-stat-file"} {
+		for _, file := range []string{"cpu.pprof", "allocs.pprof", "heap.pprof", "mutex.pprof", "block.pprof", "goroutine.pprof", "trace.out"} {
+			if info, err := os.Stat(w.path("a/" + dir + "/" + file)); err != nil || info.Size() == 0 {
+				t.Errorf("%s/%s: %v", dir, file, err)
+			}
+		}
+	}
+	run("$/b")
+	out := w.ok("bench", "profile", "--kind", "allocs", "--phase", "Write big", "--html", "$/p.html", "$/a")
+	if !strings.Contains(out, "allocated: ") || !strings.Contains(out, "FLAT") || strings.Contains(out, "Stat file") {
+		t.Errorf("profile:\n%s", out)
+	}
+	if out := w.ok("bench", "profile", "$/a", "$/b"); !strings.Contains(out, "CPU, for each item: ") || !strings.Contains(out, "CHANGE") {
+		t.Errorf("difference:\n%s", out)
+	}
+	w.ok("bench", "profile", "--merge", "$/default.pgo", "$/a", "$/b")
+	if out := w.ok("bench", "profile", "$/default.pgo"); !strings.Contains(out, "CPU: ") {
+		t.Errorf("merged:\n%s", out)
+	}
+	for want, args := range map[string][]string{
+		"$/a is not empty":                     append(append([]string{}, small...), "--pprof", "$/a", "$/mnt"),
+		"is not in a mount of jfs":             append(append([]string{}, small...), "--pprof", "$/c", w.dir),
+		"give a directory that jfs bench":      {"bench", "profile", "$/mnt"},
+		"the capture has no such phase":        {"bench", "profile", "--phase", "x", "$/a"},
+		"give cpu allocs heap":                 {"bench", "profile", "--kind", "x", "$/a"},
+		"one capture is shown or two are comp": {"bench", "profile", "$/a", "$/a", "$/a"},
+	} {
+		w.refused(want, args...)
+	}
+	w.ok("umount", "$/mnt")
+	w.mount()
+	w.refused("mount it without --no-agent", append(append([]string{}, small...), "--pprof", "$/c", "$/mnt")...)
+	w.ok("umount", "$/mnt")
+}

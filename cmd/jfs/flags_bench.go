@@ -37,11 +37,16 @@ type outputOptions struct {
 type benchOptions struct {
 	workOptions
 	outputOptions
+	pprof string
 }
 
 func benchFlags() table[benchOptions] {
-	return append(workFlags(func(o *benchOptions) *workOptions { return &o.workOptions }, "3"),
+	t := append(workFlags(func(o *benchOptions) *workOptions { return &o.workOptions }, "3"),
 		outputFlags(func(o *benchOptions) *outputOptions { return &o.outputOptions })...)
+	return append(t, flag[benchOptions]{
+		name: "pprof", to: toText(func(o *benchOptions) *string { return &o.pprof }),
+		help: "take profiles of the mount meanwhile, and keep them in this directory: of CPU, memory, locks and goroutines, and an execution trace of each phase",
+	})
 }
 
 func workFlags[T any](in func(*T) *workOptions, rounds string) table[T] {
