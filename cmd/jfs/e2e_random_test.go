@@ -202,7 +202,11 @@ func (v *randomVolume) history(steps int) {
 	o := fstest.RandomOptions{
 		Seed: v.seed, Steps: steps, Window: v.window, Late: v.kind.back, NoShift: true, FreeDirect: true, Events: v.events(),
 		Describe: func(path string) string {
-			return v.run("info", "--raw", path).out + v.complaints()
+			about := ""
+			if path != "" {
+				about = v.run("info", "--raw", path).out
+			}
+			return about + v.complaints()
 		},
 	}
 	for _, name := range v.mounts {

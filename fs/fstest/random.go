@@ -191,8 +191,12 @@ func (h *history) fail(f *modelFile, format string, args ...any) {
 		fmt.Fprintf(&b, "\nin %s, of %d bytes, window from %d, view %d\nits last operations:\n  %s", f, f.size, f.base, f.view, strings.Join(kept, "\n  "))
 	}
 	fmt.Fprintf(&b, "\nthe last of all:\n  %s", strings.Join(h.tail[max(0, len(h.tail)-keptNotes):], "\n  "))
-	if f != nil && h.o.Describe != nil && len(f.names) > 0 {
-		fmt.Fprintf(&b, "\n%s", h.o.Describe(h.path(f.names[0])))
+	if h.o.Describe != nil {
+		path := ""
+		if f != nil && len(f.names) > 0 {
+			path = h.path(f.names[0])
+		}
+		fmt.Fprintf(&b, "\n%s", h.o.Describe(path))
 	}
 	h.Fatal(b.String())
 }
