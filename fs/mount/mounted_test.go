@@ -55,7 +55,7 @@ func TestSuite(t *testing.T) {
 }
 
 // TestWriteBackOfTrashed: with the kernel's write-back cache, a file that is unlinked while it is open can be written,
-// synced, read and closed without an error when it has got into the trash, where its times cannot be changed.
+// truncated, synced, read and closed without an error when it has got into the trash, where its times cannot be changed.
 func TestWriteBackOfTrashed(t *testing.T) {
 	opt := patient()
 	opt.WritebackCache = true
@@ -82,6 +82,12 @@ func TestWriteBackOfTrashed(t *testing.T) {
 		if err := f.Sync(); err != nil {
 			t.Errorf("sync: %v", err)
 		}
+	}
+	if err := f.Truncate(10_004); err != nil {
+		t.Errorf("truncate: %v", err)
+	}
+	if err := f.Truncate(20_000); err != nil {
+		t.Errorf("truncate: %v", err)
 	}
 	b := make([]byte, 4)
 	if _, err := other.ReadAt(b, 10_000); err != nil || string(b) != "text" {

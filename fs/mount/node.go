@@ -57,6 +57,10 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			}
 		}
 		c := changeOf(in)
+		if a.opt.WritebackCache && c.Size != nil {
+			// The kernel adds the time to every truncation, which sets it anyway, also of a file in the trash.
+			c.Mtime, c.MtimeNow = nil, false
+		}
 		var attr meta.Attr
 		var err error
 		if c == (fs.SetAttr{}) {
