@@ -154,13 +154,13 @@ func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opene
 	if err := f.flushOut(ctx); err != nil {
 		return meta.Attr{}, err
 	}
-	a, err := f.fs.vol.Truncate(ctx, who, f.ino, length, opened)
+	old, a, err := f.fs.vol.Resize(ctx, who, f.ino, length, opened)
 	if err != nil {
 		return a, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	same := f.pages == versionOf(&f.attr)
+	same := f.pages == versionOf(&old) // and not what another client has made of the file since
 	f.commits++
 	f.dropViews()
 	if len(f.pending) == 0 {

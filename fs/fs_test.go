@@ -277,6 +277,47 @@ func TestCloseToOpen(t *testing.T) {
 	h.Release(t.Context())
 }
 
+// TestCloseToOpenTruncated: a mount that truncates a file by its name, which another one has changed since it was open
+// here, does not keep the pages that it has of the file before that.
+func TestCloseToOpenTruncated(t *testing.T) {
+	r := newRig(t, nil)
+	a, b := r.mount(0), r.mount(0)
+	h := create(t, a, "f")
+	write(t, h, 0, bytes.Repeat([]byte{1}, 100_000))
+	flushed(t, h)
+	g, _ := open(t, b, "f", syscall.O_RDWR)
+	write(t, g, 50_000, bytes.Repeat([]byte{2}, 10))
+	flushed(t, g)
+	g.Release(t.Context())
+	size := uint64(90_000)
+	if _, err := a.SetAttr(t.Context(), meta.Root, h.Ino(), SetAttr{Size: &size}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Release(t.Context())
+	h, keep := open(t, a, "f", syscall.O_RDONLY)
+	if keep {
+		t.Error("the pages from before the change of the other mount are kept")
+	}
+	h.Release(t.Context())
+	h, keep = open(t, a, "f", syscall.O_RDONLY)
+	if !keep {
+		t.Error("the pages of an unchanged file are not kept")
+	}
+	if _, err := a.SetAttr(t.Context(), meta.Root, h.Ino(), SetAttr{Size: &size}, nil); err != nil {
+		t.Fatal(err)
+	}
+	size = 80_000
+	if _, err := a.SetAttr(t.Context(), meta.Root, h.Ino(), SetAttr{Size: &size}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Release(t.Context())
+	h, keep = open(t, a, "f", syscall.O_RDONLY)
+	if !keep {
+		t.Error("the pages of a file that only this mount has truncated are not kept")
+	}
+	h.Release(t.Context())
+}
+
 // TestSequentialCost: 64 MiB written from front to back are whole blocks and one commit.
 func TestSequentialCost(t *testing.T) {
 	var counts *faulty.Store

@@ -54,6 +54,52 @@ func TestSuite(t *testing.T) {
 	}
 }
 
+// TestWriteBackOfTrashed: with the kernel's write-back cache, a file that is unlinked while it is open can be written,
+// truncated, synced, read and closed without an error when it has got into the trash, where its times cannot be changed.
+func TestWriteBackOfTrashed(t *testing.T) {
+	opt := patient()
+	opt.WritebackCache = true
+	client := newClients(t, 1, func(f *meta.Format) { f.TrashDays = 1 })[0]
+	path := filepath.Join(serve(t, volume{client}, opt).MountPoint(), "f")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if _, err := f.WriteAt([]byte("text"), int64(5000*i)); err != nil {
+			t.Errorf("write: %v", err)
+		}
+		if i == 1 {
+			continue
+		}
+		if err := f.Sync(); err != nil {
+			t.Errorf("sync: %v", err)
+		}
+	}
+	if err := f.Truncate(10_004); err != nil {
+		t.Errorf("truncate: %v", err)
+	}
+	if err := f.Truncate(20_000); err != nil {
+		t.Errorf("truncate: %v", err)
+	}
+	b := make([]byte, 4)
+	if _, err := other.ReadAt(b, 10_000); err != nil || string(b) != "text" {
+		t.Errorf("read: %q, %v", b, err)
+	}
+	for _, file := range []*os.File{other, f} {
+		if err := file.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+}
+
 func TestPosixtest(t *testing.T) {
 	left := []string{
 		"FcntlFlockLocksFile", "OpenSymlinkRace", // fail in a local directory too
