@@ -144,20 +144,21 @@ func (b *Backed) load() error {
 	if err != nil {
 		return err
 	}
+	whole := map[string]bool{"lock": true}
 	for _, e := range names {
 		ino, isSums := strings.CutSuffix(e.Name(), sumsSuffix)
-		if e.Name() == "lock" {
-			continue
-		}
 		if !isSums {
-			if _, err := os.Lstat(filepath.Join(b.dir, e.Name()+sumsSuffix)); err == nil {
-				continue
-			}
-		} else if bk := b.found(ino); bk != nil {
-			b.enter(bk)
 			continue
 		}
-		_ = os.Remove(filepath.Join(b.dir, e.Name()))
+		if bk := b.found(ino); bk != nil {
+			b.enter(bk)
+			whole[ino], whole[e.Name()] = true, true
+		}
+	}
+	for _, e := range names {
+		if !whole[e.Name()] {
+			_ = os.Remove(filepath.Join(b.dir, e.Name()))
+		}
 	}
 	return nil
 }
@@ -386,6 +387,10 @@ func (b *Backed) Stats() Stats {
 // Close implements Tier. Backings that are still held stay open until Done.
 func (b *Backed) Close() error {
 	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
 	b.closed = true
 	for _, bk := range b.known {
 		if bk.held == 0 && bk.data != nil {
@@ -393,6 +398,7 @@ func (b *Backed) Close() error {
 			b.open--
 		}
 	}
+	clear(b.places)
 	b.mu.Unlock()
 	return errors.Join(b.Disks.Close(), b.lock.Close())
 }

@@ -72,6 +72,17 @@ func (b *Backed) complete(l *Layout) bool {
 	return l.parts(b.o.BlockSize, func(key block.Key, _, _ uint32, _ uint64) bool { return b.Has(key) })
 }
 
+// Missing gives the blocks of a file that are not on the disk.
+func (b *Backed) Missing(l *Layout) (keys []block.Key) {
+	l.parts(b.o.BlockSize, func(key block.Key, _, _ uint32, _ uint64) bool {
+		if !b.Has(key) && (len(keys) == 0 || keys[len(keys)-1] != key) {
+			keys = append(keys, key)
+		}
+		return true
+	})
+	return keys
+}
+
 // room makes room for a backing if there can be any.
 func (b *Backed) room(l *Layout) bool {
 	need := int64(l.Length) + l.headerSize() + int64(4*pagesOf(l.Length)) + 2*allocUnit

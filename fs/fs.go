@@ -155,10 +155,11 @@ func New(v *meta.Volume, opt Options) *FS {
 		default:
 		}
 	})
+	near, _ := opt.Blocks.(warmer)
 	f.startDrain()
 	f.ranges, _ = f.opt.Blocks.(block.RangeSource) // behind the stage, if there is one
 	f.loop.Go(f.flusher)
-	f.startShadows()
+	f.startShadows(near)
 	return f
 }
 

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"jfs/block"
 	"jfs/cache"
 	"jfs/meta"
 )
@@ -54,6 +55,7 @@ type shadows struct {
 	tier  *cache.Backed
 	wants chan *file      // held
 	off   atomic.Bool     // the kernel takes none
+	near  warmer          // nil: nobody knows what is in memory
 	ctx   context.Context // ends with the work in the background
 
 	mu    sync.Mutex
@@ -63,11 +65,17 @@ type shadows struct {
 // most files that have a shadow nobody uses; it is found in the cache again.
 const maxShadows = 1024
 
-func (f *FS) startShadows() {
+// warmer is a source of blocks with tiers, see cache.Tiered.
+type warmer interface {
+	Has(key block.Key) bool
+	Warm(ctx context.Context, key block.Key) error
+}
+
+func (f *FS) startShadows(near warmer) {
 	if f.opt.Backed == nil {
 		return
 	}
-	s := &shadows{fs: f, tier: f.opt.Backed, wants: make(chan *file, 64), files: map[*file]struct{}{}}
+	s := &shadows{fs: f, tier: f.opt.Backed, near: near, wants: make(chan *file, 64), files: map[*file]struct{}{}}
 	var cancel context.CancelFunc
 	s.ctx, cancel = context.WithCancel(f.ctx)
 	f.shadows = s
@@ -134,6 +142,16 @@ func (s *shadows) prepare(fl *file) error {
 	layout, v, err := fl.layout(s.ctx)
 	if err != nil || layout == nil {
 		return err
+	}
+	if s.near != nil { // what is in memory is brought to the disk, and nothing is loaded
+		for _, key := range s.tier.Missing(layout) {
+			if !s.near.Has(key) {
+				return nil
+			}
+			if err := s.near.Warm(s.ctx, key); err != nil {
+				return err
+			}
+		}
 	}
 	bk, err := s.tier.Open(s.ctx, *layout)
 	if bk == nil || err != nil {

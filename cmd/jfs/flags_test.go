@@ -82,7 +82,7 @@ func TestMountDefaults(t *testing.T) {
 		atimeMode: "noatime", backupMeta: time.Hour, attrCache: time.Second, entryCache: time.Second, dirEntryCache: time.Second, openLimit: 10000,
 		getTimeout: time.Minute, putTimeout: time.Minute, retries: 10, maxUploads: 20, maxDownloads: 200, maxDeletes: 10,
 		bufferSize: 300 << 20, prefetch: 1, memoryCache: 100 << 20, cacheDir: "/var/jfsCache", cacheMode: 0o600,
-		cacheSize: 100 << 30, freeSpace: 0.1, checksum: "extend", eviction: "2-random", cacheScan: time.Hour, stageWriters: 1000, passthrough: "auto",
+		cacheSize: 100 << 30, freeSpace: 0.1, checksum: "extend", eviction: "2-random", cacheScan: time.Hour, stageWriters: 1000, passthrough: "off",
 	}
 	got := *opt
 	if len(got.fuse) != 0 {
