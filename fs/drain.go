@@ -442,6 +442,9 @@ func (d *drain) over(st *staged, p *meta.Published, records []meta.Written) {
 	if len(f.pending) == 0 {
 		f.pending, f.end = nil, 0
 	}
+	if p == nil {
+		f.shown = version{} // the shadow has more
+	}
 	if p != nil {
 		f.changed(&p.Before, &p.After)
 		if records == nil {

@@ -441,6 +441,7 @@ func (f *file) publish(batch []*slice) error {
 	}
 	if refused {
 		f.lost = err
+		f.shown = version{} // the shadow has more
 		f.settlePromise()
 		return err
 	}

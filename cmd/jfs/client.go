@@ -104,6 +104,9 @@ func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOpti
 		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool, Back: data.back,
 		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, OpenCache: opt.openCache, SortDir: opt.sortDir, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
 	}
+	if fo.Backed = data.backed.Load(); !opt.readOnly {
+		fo.PassthroughMost = fs.DefaultPassthroughMost
+	}
 	if fo.OpenInodes == 0 {
 		fo.OpenInodes = -1
 	}

@@ -82,6 +82,7 @@ type mountOptions struct {
 	eviction     string
 	cacheScan    time.Duration
 	cacheExpire  time.Duration
+	passthrough  string
 
 	writeback     bool
 	stageMost     int64 // bytes of a flush
@@ -227,6 +228,7 @@ func mountCacheFlags() mountTable {
 		{name: "cache-eviction", def: "2-random", to: choice(func(o *mountOptions) *string { return &o.eviction }, "2-random", "lru", "none"), help: "which blocks go when the cache is full: 2-random, lru, or none for no new ones"},
 		{name: "cache-scan-interval", def: "1h", to: span(func(o *mountOptions) *time.Duration { return &o.cacheScan }), help: "interval at which the cache is compared with its disk; 0 for never"},
 		{name: "cache-expire", def: "0s", to: span(func(o *mountOptions) *time.Duration { return &o.cacheExpire }), help: "blocks go that were not read for so long; 0 for never"},
+		{name: "passthrough", def: "off", to: choice(func(o *mountOptions) *string { return &o.passthrough }, "auto", "off"), help: "let the kernel read files by itself that lie whole in the cache on disk: auto, where it can, or off"},
 		{name: "memory-cache-size", def: defaultMemoryCache, to: mib(func(o *mountOptions) *int64 { return &o.memoryCache }), help: "cache in memory in front of the one on disk, in MiB unless a unit is given; 0 for none"},
 	}
 }

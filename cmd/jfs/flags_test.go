@@ -83,7 +83,7 @@ func TestMountDefaults(t *testing.T) {
 		getTimeout: time.Minute, putTimeout: time.Minute, retries: 10, maxUploads: 20, maxDownloads: 200, maxDeletes: 10,
 		bufferSize: 300 << 20, prefetch: 1, memoryCache: 100 << 20, cacheDir: "/var/jfsCache", cacheMode: 0o600,
 		cacheSize: 100 << 30, freeSpace: 0.1, checksum: "extend", eviction: "2-random", cacheScan: time.Hour, stageWriters: 1000,
-		metrics: "127.0.0.1:9567", consul: "127.0.0.1:8500",
+		metrics: "127.0.0.1:9567", consul: "127.0.0.1:8500", passthrough: "off",
 	}
 	got := *opt
 	if len(got.fuse) != 0 {

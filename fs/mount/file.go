@@ -38,6 +38,7 @@ func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenO
 		// There is nothing that close(2) could report, and with locks of the kernel's own nothing to release.
 		out.OpenFlags |= fuse.FOPEN_NOFLUSH
 	}
+	a.pass(h, out)
 }
 
 func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
@@ -164,6 +165,7 @@ func (a *adapter) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	}
 	a.run("release", cancel, a.reqs.detachDelay, in.NodeId, func(ctx context.Context) error {
 		err := a.released(ctx, in)
+		a.unpass(h)
 		h.Release(ctx)
 		return err
 	})
