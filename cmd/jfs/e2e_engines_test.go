@@ -34,7 +34,10 @@ var engines = []engine{
 	},
 	{
 		"mariadb",
-		func(t testing.TB) *testenv.Server { return testenv.StartMariaDB(t) },
+		func(t testing.TB) *testenv.Server {
+			// It sets aside little at a time, so that a full disk is met soon.
+			return testenv.StartMariaDB(t, "--innodb-autoextend-increment=4")
+		},
 		func(addr string) string { return "mysql://" + testenv.SQLUser + "@(" + addr + ")/" + testenv.SQLUser },
 		"256m",
 	},

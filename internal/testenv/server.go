@@ -37,6 +37,7 @@ const (
 // they are called from that test's goroutine.
 type Server struct {
 	Addr string // host:port, the same over all restarts
+	TLS  string // host:port for TLS besides, of a Redis that has both; "" otherwise
 
 	tb     testing.TB
 	name   string
