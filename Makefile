@@ -68,9 +68,9 @@ test-rooms: ## the tests of all other packages, and the race detector
 race: test-deps ## all tests under the race detector; takes about an hour
 	JFS_TEST_SOAK=1 $(TEST) -p 4 -race -timeout 3h ./...
 
-soak: test-deps ## load, scale, races and crashes in full size; takes an hour or two
+soak: test-deps ## load, scale, races and crashes in full size; takes some hours
 	JFS_TEST_SOAK=1 $(TEST) -p 1 -timeout 4h ./meta/... -run 'Conformance|Servers'
-	$(TEST) -timeout 4h $(PROGRAM) -run 'E2EScale|E2EStress|E2ECrash|E2ERaces|E2EEngineFaults|E2EConformance|E2EDumpIdentity' -soak -crash.rounds 200
+	$(TEST) -timeout 4h $(PROGRAM) -run 'E2EScale|E2EStress|E2ECrash|E2ERaces|E2EEngineFaults|E2EConformance|E2EDumpIdentity|E2ERandom|E2EResident' -soak -crash.rounds 200
 
 lint: $(TOOLS)/golangci-lint
 	$(TOOLS)/golangci-lint run ./...

@@ -318,6 +318,52 @@ func TestCloseToOpenTruncated(t *testing.T) {
 	h.Release(t.Context())
 }
 
+// TestAttributeMeetsPublication: an attribute that was read from the database before pending writes were published does
+// not hide them from who is told of it afterwards.
+func TestAttributeMeetsPublication(t *testing.T) {
+	f := newRig(t, nil).mount(0)
+	h := create(t, f, "f")
+	defer h.Release(t.Context())
+	write(t, h, 0, make([]byte, 1000))
+	flushed(t, h)
+	fl, all, own := h.file, f.stamp(), h.file.stamp()
+	old, err := f.vol.GetAttr(t.Context(), h.Ino())
+	if err != nil || old.Length != 1000 {
+		t.Fatal(old.Length, err)
+	}
+	dir, err := f.OpenDir(t.Context(), meta.Root, meta.RootIno)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	err = dir.Read(t.Context(), 0, true, func(e DirEntry) bool { return e.Name != "f" }) // it is read, and given later
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, h, 1000, make([]byte, 500))
+	flushed(t, h)
+	for what, a := range map[string]meta.Attr{"asked for": fl.observe(old, own), "looked up": f.local(h.Ino(), old, all)} {
+		if a.Length != 1500 {
+			t.Errorf("%s: %d bytes", what, a.Length)
+		}
+	}
+	err = dir.Read(t.Context(), dots, true, func(e DirEntry) bool {
+		if e.Name == "f" && e.Attr.Length != 1500 {
+			t.Errorf("listed: %d bytes", e.Attr.Length)
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What another client has made of the file since is newer.
+	newer := old
+	newer.Length, newer.Ctime = 2000, meta.TimeOf(time.Now().Add(time.Minute))
+	if a := fl.observe(newer, own); a.Length != 2000 {
+		t.Errorf("changed elsewhere: %d bytes", a.Length)
+	}
+}
+
 // TestSequentialCost: 64 MiB written from front to back are whole blocks and one commit.
 func TestSequentialCost(t *testing.T) {
 	var counts *faulty.Store

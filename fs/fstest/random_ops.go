@@ -314,6 +314,11 @@ func (h *history) seekHoles() {
 	d := h.toRead()
 	f := d.file
 	off, _ := h.place(f)
+	for _, m := range h.maps { // what is only in a mapping need not be in the file yet
+		if m.file == f && m.writable {
+			h.msync(m)
+		}
+	}
 	h.note(f, "look for data and holes from %d", off)
 	var at int64
 	err := again(func() (err error) { at, err = unix.Seek(d.fd, off, unix.SEEK_DATA); return err })

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,29 @@ func TestWriteBackOfTrashed(t *testing.T) {
 		if err := file.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
+	}
+}
+
+// TestWriteBackHoles: with the kernel's write-back cache, what was written and not synced is no hole.
+func TestWriteBackHoles(t *testing.T) {
+	opt := patient()
+	opt.WritebackCache = true
+	f, err := os.Create(filepath.Join(serve(t, volume{newFS(t)}, opt).MountPoint(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{1}, 8192), 8192); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := f.Seek(8192, unix.SEEK_DATA); err != nil || at != 8192 {
+		t.Errorf("data from 8192 on: %d, %v", at, err)
+	}
+	if at, err := f.Seek(8192, unix.SEEK_HOLE); err != nil || at < 16384 {
+		t.Errorf("a hole from 8192 on: %d, %v", at, err)
 	}
 }
 

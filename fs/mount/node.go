@@ -68,7 +68,7 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 		} else {
 			attr, err = a.fs.SetAttr(ctx, a.who(&in.InHeader), ino, c, h)
 		}
-		if a.opt.WritebackCache && ofKernel(in) && (errors.Is(err, posix.ENOENT) || h != nil && errors.Is(err, posix.EPERM)) {
+		if a.opt.WritebackCache && ofKernel(in) && (errors.Is(err, posix.ENOENT) || errors.Is(err, posix.EPERM) && a.inTrash(ctx, ino)) {
 			// The kernel writes back the times of a file that was removed meanwhile, or has got into the trash while it
 			// is open. It does not look at the attributes in the answer, and an error would come out of a close, an
 			// fsync or a read of some descriptor of the file, though its data is there.
@@ -83,10 +83,15 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 	})
 }
 
-// ofKernel says whether a request may be the kernel's own: it sets the times that it has given to what was written. With a
-// descriptor it is, because utimensat(2) names none.
+// ofKernel says whether a request may be the kernel's own: it sets the times that it has given to what was written.
 func ofKernel(in *fuse.SetAttrIn) bool {
 	return in.Valid&^uint32(fuse.FATTR_FH) == fuse.FATTR_MTIME|fuse.FATTR_CTIME
+}
+
+// inTrash says that the only name which an inode has is one in the trash.
+func (a *adapter) inTrash(ctx context.Context, ino meta.Ino) bool {
+	attr, err := a.fs.GetAttr(ctx, ino)
+	return err == nil && attr.Parent > meta.TrashIno
 }
 
 // mknod makes an inode of any type.
