@@ -165,7 +165,7 @@ func (m *passMount) sees(f *os.File, want []byte) {
 	m.t.Helper()
 	got := make([]byte, len(want)+100)
 	n, err := f.ReadAt(got, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		m.t.Fatal(err)
 	}
 	if !bytes.Equal(got[:n], want) {
