@@ -13,7 +13,7 @@ import (
 	"jfs/cache/cachetest"
 )
 
-const backedBlock = 1 << 20
+const backedBlock = 256 << 10
 
 // openBacked opens a cache with backing files in a directory.
 func openBacked(t testing.TB, dir string, o cache.DiskOptions) *cache.Backed {
@@ -163,10 +163,10 @@ func TestBackingIsTheFile(t *testing.T) {
 // TestBackingDamaged: what a crash or a disk leaves is never given out.
 func TestBackingDamaged(t *testing.T) {
 	for name, spoil := range map[string]func(data, sums string) error{
-		"a byte":  func(data, _ string) error { return flip(data, 2<<20+5) },
-		"a hole":  func(data, _ string) error { return flip(data, 5<<20) },
-		"cut":     func(data, _ string) error { return os.Truncate(data, 4<<20) },
-		"longer":  func(data, _ string) error { return os.Truncate(data, 7<<20) },
+		"a byte":  func(data, _ string) error { return flip(data, 2*backedBlock+5) },
+		"a hole":  func(data, _ string) error { return flip(data, 5*backedBlock) },
+		"cut":     func(data, _ string) error { return os.Truncate(data, 4*backedBlock) },
+		"longer":  func(data, _ string) error { return os.Truncate(data, 7*backedBlock) },
 		"header":  func(_, sums string) error { return flip(sums, 30) },
 		"sum":     func(_, sums string) error { return flip(sums, 500) },
 		"no sums": func(_, sums string) error { return os.Remove(sums) },
@@ -223,7 +223,7 @@ func flip(name string, at int64) error {
 // TestBackingsMakeRoom: they stay within their share, the oldest goes first, and never one that somebody has.
 func TestBackingsMakeRoom(t *testing.T) {
 	dir := t.TempDir()
-	b := openBacked(t, dir, cache.DiskOptions{MaxBytes: 32 << 20}) // 16 MiB for backings: two and a half
+	b := openBacked(t, dir, cache.DiskOptions{MaxBytes: 32 * backedBlock}) // half of it for backings: two and a half
 	var all []*cache.Backing
 	for ino := uint64(1); ino <= 3; ino++ {
 		l, keys, want := sample(ino)
@@ -234,7 +234,7 @@ func TestBackingsMakeRoom(t *testing.T) {
 		bk := made(t, b, l)
 		holdsFile(t, bk, want)
 		all = append(all, bk)
-		if n := b.Stats().Bytes; n > 33<<20 || b.Bytes() > 16<<20 {
+		if n := b.Stats().Bytes; n > 33*backedBlock || b.Bytes() > 16*backedBlock {
 			t.Errorf("%d bytes, %d of them in backings", n, b.Bytes())
 		}
 	}

@@ -230,6 +230,12 @@ func (h *Handle) enter(ctx context.Context) error {
 	sh := &f.shadow
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.following.Load() && sh.direct == 0 && !sh.back.InUse() {
+		if err := f.gather(ctx); err != nil {
+			return err
+		}
+		f.forgetShadow()
+	}
 	switch {
 	case sh.direct > 0: // the kernel takes no other
 		if !f.shows() {
