@@ -211,7 +211,14 @@ func TestE2EBenchCompare(t *testing.T) {
 		}
 	}
 	w.format()
-	w.ok(compare("--rounds", "1", "-c", "a=", "-c", "b=--cache-size 0", "sqlite3://$/m.db")...)
+	w.ok(compare("--rounds", "1", "-c", "a=", "-c", "b=--cache-size 0 --inject store:delay=2ms", "--inject", "store:delay=1ms", "--json", "$/d.json", "sqlite3://$/m.db")...)
+	b, err = os.ReadFile(w.path("d.json"))
+	must(t, err)
+	for _, far := range []string{"1ms", "2ms"} {
+		if !bytes.Contains(b, []byte(`"Inject": "store:delay=`+far)) {
+			t.Errorf("no distance of %s", far)
+		}
+	}
 	for want, args := range map[string][]string{
 		"--compress is a setting of the volume":   compare("-c", "a=", "-c", "b=--compress lz4", "sqlite3://$/m.db"),
 		"configuration b: mount: ":                compare("-c", "a=", "-c", "b=--buffer-size 1M"),
