@@ -21,10 +21,10 @@ PROGRAM := ./cmd/jfs
 
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines, and over
 # one engine of each family. "make race" runs it over everything.
-RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench)
+RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench profiles)
 RACE_SKIP  := ^TestServers$$|^TestConformanceWith|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
-.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench clean
+.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench pgo clean
 
 build: ## bin/jfs
 	$(GO) build -trimpath $(PGO) -ldflags '$(LDFLAGS)' -o bin/jfs ./cmd/jfs
@@ -80,6 +80,9 @@ fmt:
 
 bench: ## the packages' benchmarks; BENCH is the pattern, compare two outputs with benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+pgo: build ## profiles/default.pgo, which "make build" gives the compiler, from the standard workloads; takes five minutes
+	scripts/pgo.sh '$(CURDIR)/bin/jfs' '$(CURDIR)/profiles/default.pgo'
 
 clean:
 	rm -rf bin .build

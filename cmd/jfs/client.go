@@ -61,7 +61,11 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 // below them still works, and the session ends when nothing more is written.
 func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, *dataPlane, *fs.Virtual, error) {
 	c := &client{tally: newTally(), tasks: newTasks()}
-	engine, err := a.openWatchedMeta(ctx, url, c.tally)
+	way, err := injectBefore(url, opt.inject.meta, parts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	engine, err := a.openWatchedMeta(ctx, way, c.tally)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,9 +96,19 @@ func TestE2EBench(t *testing.T) {
 	must(t, err)
 	page, err := os.ReadFile(w.path("r.html"))
 	must(t, err)
-	for _, p := range r.Phases {
+	sheet, err := os.Open(w.path("r.csv"))
+	must(t, err)
+	lines, err := csv.NewReader(sheet).ReadAll()
+	must(t, err)
+	must(t, sheet.Close())
+	for i, p := range r.Phases {
 		if rate := p.Phase.Rate(p.PerSecond()); !strings.Contains(out, rate) || !bytes.Contains(page, []byte(rate)) || len(p.Rounds) != 2 {
 			t.Errorf("%s: %s is not everywhere", p.Phase.Name, rate)
+		}
+		for k, rate := range p.Rates() {
+			if line := lines[1+2*i+k]; line[1] != p.Phase.Name || line[8] != strconv.FormatFloat(rate, 'g', 10, 64) {
+				t.Errorf("%s, round %d: %v in the file for spreadsheets, want %v", p.Phase.Name, k+1, line[:10], rate)
+			}
 		}
 	}
 	if r.Name != "here" || r.Environment.Mount == nil || r.Environment.ReadAhead == "" || !strings.HasPrefix(r.Environment.FileSystem, "fuse.juicefs") {
@@ -212,7 +224,14 @@ func TestE2EBenchCompare(t *testing.T) {
 		}
 	}
 	w.format()
-	w.ok(compare("--rounds", "1", "-c", "a=", "-c", "b=--cache-size 0", "sqlite3://$/m.db")...)
+	w.ok(compare("--rounds", "1", "-c", "a=", "-c", "b=--cache-size 0 --inject store:delay=2ms", "--inject", "store:delay=1ms", "--json", "$/d.json", "sqlite3://$/m.db")...)
+	b, err = os.ReadFile(w.path("d.json"))
+	must(t, err)
+	for _, far := range []string{"1ms", "2ms"} {
+		if !bytes.Contains(b, []byte(`"Inject": "store:delay=`+far)) {
+			t.Errorf("no distance of %s", far)
+		}
+	}
 	for want, args := range map[string][]string{
 		"--compress is a setting of the volume":   compare("-c", "a=", "-c", "b=--compress lz4", "sqlite3://$/m.db"),
 		"configuration b: mount: ":                compare("-c", "a=", "-c", "b=--buffer-size 1M"),

@@ -182,6 +182,7 @@ type mountReport struct {
 	Timestamp       time.Time
 	Mountpoint      string
 	LogFile         string `json:",omitempty"`
+	Inject          string `json:",omitempty"` // what --inject has made distant
 	Pid             int
 }
 
@@ -198,6 +199,7 @@ func (o *mountOptions) report(f meta.Format, point string, started time.Time) *m
 		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal, BackupMeta: o.backupMeta,
 		Timestamp: started, Mountpoint: point, Pid: os.Getpid(), Port: o.ports,
 	}
+	r.Inject = injectValue{&o.inject}.String()
 	if o.inBackground {
 		r.LogFile = o.logFile
 	}
