@@ -22,10 +22,10 @@ PROGRAM := ./cmd/jfs
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines, and over
 # one engine of each family, and not over suites that meet the same code of ours once more. "make race" runs it over
 # everything.
-RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench)
+RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench profiles)
 RACE_SKIP  := ^TestServers$$|^TestConformance(With|InCluster)|^TestRecordsBehindSentinels$$|^TestLocalDirectory$$|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
-.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench clean
+.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench pgo clean
 
 build: ## bin/jfs
 	$(GO) build -trimpath $(PGO) -ldflags '$(LDFLAGS)' -o bin/jfs ./cmd/jfs
@@ -69,9 +69,9 @@ test-rooms: ## the tests of all other packages, and the race detector
 race: test-deps ## all tests under the race detector; takes about an hour
 	JFS_TEST_SOAK=1 $(TEST) -p 4 -race -timeout 3h ./...
 
-soak: test-deps ## load, scale, races and crashes in full size; takes an hour or two
+soak: test-deps ## load, scale, races and crashes in full size; takes some hours
 	JFS_TEST_SOAK=1 $(TEST) -p 1 -timeout 4h ./meta/... -run 'Conformance|Servers'
-	$(TEST) -timeout 4h $(PROGRAM) -run 'E2EScale|E2EStress|E2ECrash|E2ERaces|E2EEngineFaults|E2EConformance|E2EDumpIdentity' -soak -crash.rounds 200
+	$(TEST) -timeout 4h $(PROGRAM) -run 'E2EScale|E2EStress|E2ECrash|E2ERaces|E2EEngineFaults|E2EConformance|E2EDumpIdentity|E2ERandom|E2EResident' -soak -crash.rounds 200
 
 lint: $(TOOLS)/golangci-lint
 	$(TOOLS)/golangci-lint run ./...
@@ -81,6 +81,9 @@ fmt:
 
 bench: ## the packages' benchmarks; BENCH is the pattern, compare two outputs with benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+pgo: build ## profiles/default.pgo, which "make build" gives the compiler, from the standard workloads; takes five minutes
+	scripts/pgo.sh '$(CURDIR)/bin/jfs' '$(CURDIR)/profiles/default.pgo'
 
 clean:
 	rm -rf bin .build
