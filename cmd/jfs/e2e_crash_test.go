@@ -50,6 +50,7 @@ type crash struct {
 // TestE2ECrash kills the process of a mount while several processes work in it. What was acknowledged must be there,
 // nothing may be half done, and all records must fit together, before and after what the dead mount left is cleaned up.
 func TestE2ECrash(t *testing.T) {
+	t.Parallel()
 	for name, flags := range map[string][]string{"": nil, "-back": {"--writeback"}} {
 		crashes(t, name, flags)
 	}
@@ -61,6 +62,7 @@ func crashes(t *testing.T, name string, flags []string) {
 			break // the stage is the same on all
 		}
 		t.Run(db.name+name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			c := &crash{world: w, url: db.fresh(t, w)(), rnd: rand.New(rand.NewPCG(seed(t), 0)), flags: flags}
 			must(t, os.Mkdir(c.path("journals"), 0o755))
