@@ -25,6 +25,9 @@ type RandomOptions struct {
 	Late       bool
 	NoShift    bool // FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE are not supported
 	FreeDirect bool // O_DIRECT works with any offset, length and address
+	// NoMaps: no file is mapped. This process serves something that the file system needs, and could not while a page
+	// fault holds up its runtime.
+	NoMaps bool
 
 	Events   []Event
 	Describe func(path string) string // tells more of a file that is not what it should be; nil: nothing

@@ -18,6 +18,9 @@ const mostMaps = 4
 
 // mapFile maps a part of a file: privately for a moment, or shared for some operations.
 func (h *history) mapFile() {
+	if h.o.NoMaps {
+		return
+	}
 	d := h.any(func(d *modelFD) bool { return d.readable() && (h.o.FreeDirect || !d.direct()) }, unix.O_RDWR, unix.O_RDONLY)
 	f := d.file
 	off := f.base
