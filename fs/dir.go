@@ -33,6 +33,7 @@ type Dir struct {
 	cursor string
 	end    bool
 	seen   map[string]struct{} // names given so far, once there is more than one page
+	stamp  uint64              // of the file system when the listing was begun
 }
 
 // DirEntry is an entry of a listing. Off is the offset at which the next entry is read. "." and ".." have no
@@ -93,7 +94,7 @@ func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntr
 			}
 		}
 		if e.Attr != nil {
-			a := d.fs.local(e.Ino, *e.Attr)
+			a := d.fs.local(e.Ino, *e.Attr, d.stamp)
 			e.Attr = &a
 		}
 		if !emit(DirEntry{e, off + 1}) {
@@ -104,6 +105,7 @@ func (d *Dir) Read(ctx context.Context, off uint64, plus bool, emit func(DirEntr
 }
 
 func (d *Dir) rewind() {
+	d.stamp = d.fs.stamp()
 	d.start, d.all, d.plus, d.cursor, d.end, d.seen = 0, nil, 0, "", false, nil
 }
 

@@ -450,11 +450,7 @@ func (d *drain) over(st *staged, p *meta.Published, records []meta.Written) {
 		if records == nil {
 			f.dropViews()
 		}
-		for _, w := range records {
-			if view, ok := f.views[w.Index]; ok || f.fresh {
-				f.views[w.Index] = meta.View(append(view[:len(view):len(view)], w.Slice))
-			}
-		}
+		f.show(records)
 	}
 	f.settlePromise()
 	last := len(f.stages) == 0

@@ -26,7 +26,7 @@ type file struct {
 	known   bool                    // attr is set
 	attr    meta.Attr               // as published
 	checked time.Time               // when attr was last read or written
-	commits uint64                  // own changes of attr; an attribute that was read before one is not newer
+	commits uint64                  // number, in the mount, of the last own change of attr; what was read before it may be old
 	gen     uint64                  // grows whenever views are dropped
 	views   map[uint32][]meta.Slice // what is seen of published chunks, true for attr
 	fresh   bool                    // made by this mount: chunks that are not in views are empty
@@ -59,7 +59,7 @@ func newFile(f *FS, ino meta.Ino) *file {
 	return &file{fs: f, ino: ino, views: map[uint32][]meta.Slice{}, byID: map[uint64]*slice{}}
 }
 
-// stamp is to be taken before an attribute is read from the database, for observe.
+// stamp is FS.stamp, and changes only with this file.
 func (f *file) stamp() uint64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -71,13 +71,23 @@ func (f *file) stamp() uint64 {
 func (f *file) observe(a meta.Attr, stamp uint64) meta.Attr {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.commits == stamp {
+	if f.commits <= stamp {
 		if f.known && versionOf(&a) != versionOf(&f.attr) {
 			f.dropViews()
 		}
 		f.attr, f.known, f.checked = a, true, f.fs.now()
 	}
-	return f.overlay(a)
+	return f.overlay(f.newer(a, stamp))
+}
+
+// newer gives the newer of an attribute that was read from the database since the stamp, and the one that a change of
+// this mount has left meanwhile: nothing is pending any more of what that change has published, so with the older one
+// the file would seem to be without it. f.mu is held.
+func (f *file) newer(a meta.Attr, stamp uint64) meta.Attr {
+	if f.known && f.commits > stamp && a.Ctime.Sub(f.attr.Ctime) <= 0 {
+		return f.attr
+	}
+	return a
 }
 
 // recent gives the attribute if it is new enough for an open.
@@ -116,7 +126,7 @@ func (f *file) dropViews() {
 // changed takes over the attribute after an own change, which was from old to a. It keeps the views only if old is
 // the state that they belong to.
 func (f *file) changed(old, a *meta.Attr) {
-	f.commits++
+	f.commits = f.fs.changes.Add(1)
 	if !f.known || versionOf(old) != versionOf(&f.attr) {
 		f.dropViews()
 	}
@@ -167,14 +177,15 @@ func (f *file) truncateNow(ctx context.Context, who meta.Cred, length uint64, op
 	if err := f.flushOut(ctx); err != nil {
 		return meta.Attr{}, err
 	}
-	a, err := f.fs.vol.Truncate(ctx, who, f.ino, length, opened)
+	old, a, err := f.fs.vol.Resize(ctx, who, f.ino, length, opened)
 	if err != nil {
 		return a, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	same, shown := f.pages == versionOf(&f.attr), f.shown == versionOf(&f.attr)
-	f.commits++
+	// and not what another client has made of the file since
+	same, shown := f.pages == versionOf(&old), f.shown == versionOf(&old)
+	f.commits = f.fs.changes.Add(1)
 	f.dropViews()
 	if len(f.pending) == 0 {
 		f.fs.vol.Forget(&f.promise)

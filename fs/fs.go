@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jfs/block"
@@ -90,6 +91,7 @@ type FS struct {
 	idle  *list.List // of *file without handles and without dirty data, least recently used first
 	dirty map[*file]struct{}
 
+	changes atomic.Uint64 // of attributes of files by this mount
 	parents parents
 	drain   *drain            // nil without a stage
 	ranges  block.RangeSource // opt.Blocks, if it is one
@@ -259,6 +261,9 @@ func (f *FS) hold(fl *file) {
 	defer f.mu.Unlock()
 	fl.refs++
 }
+
+// stamp is to be taken before attributes are read from the database, for local and observe.
+func (f *FS) stamp() uint64 { return f.changes.Load() }
 
 // peek gives the state of an inode if there is one. It may be forgotten at any time, which does no harm to those
 // who only look or tell it of changes.

@@ -277,6 +277,93 @@ func TestCloseToOpen(t *testing.T) {
 	h.Release(t.Context())
 }
 
+// TestCloseToOpenTruncated: a mount that truncates a file by its name, which another one has changed since it was open
+// here, does not keep the pages that it has of the file before that.
+func TestCloseToOpenTruncated(t *testing.T) {
+	r := newRig(t, nil)
+	a, b := r.mount(0), r.mount(0)
+	h := create(t, a, "f")
+	write(t, h, 0, bytes.Repeat([]byte{1}, 100_000))
+	flushed(t, h)
+	g, _ := open(t, b, "f", syscall.O_RDWR)
+	write(t, g, 50_000, bytes.Repeat([]byte{2}, 10))
+	flushed(t, g)
+	g.Release(t.Context())
+	size := uint64(90_000)
+	if _, err := a.SetAttr(t.Context(), meta.Root, h.Ino(), SetAttr{Size: &size}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Release(t.Context())
+	h, keep := open(t, a, "f", syscall.O_RDONLY)
+	if keep {
+		t.Error("the pages from before the change of the other mount are kept")
+	}
+	h.Release(t.Context())
+	h, keep = open(t, a, "f", syscall.O_RDONLY)
+	if !keep {
+		t.Error("the pages of an unchanged file are not kept")
+	}
+	if _, err := a.SetAttr(t.Context(), meta.Root, h.Ino(), SetAttr{Size: &size}, nil); err != nil {
+		t.Fatal(err)
+	}
+	size = 80_000
+	if _, err := a.SetAttr(t.Context(), meta.Root, h.Ino(), SetAttr{Size: &size}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.Release(t.Context())
+	h, keep = open(t, a, "f", syscall.O_RDONLY)
+	if !keep {
+		t.Error("the pages of a file that only this mount has truncated are not kept")
+	}
+	h.Release(t.Context())
+}
+
+// TestAttributeMeetsPublication: an attribute that was read from the database before pending writes were published does
+// not hide them from who is told of it afterwards.
+func TestAttributeMeetsPublication(t *testing.T) {
+	f := newRig(t, nil).mount(0)
+	h := create(t, f, "f")
+	defer h.Release(t.Context())
+	write(t, h, 0, make([]byte, 1000))
+	flushed(t, h)
+	fl, all, own := h.file, f.stamp(), h.file.stamp()
+	old, err := f.vol.GetAttr(t.Context(), h.Ino())
+	if err != nil || old.Length != 1000 {
+		t.Fatal(old.Length, err)
+	}
+	dir, err := f.OpenDir(t.Context(), meta.Root, meta.RootIno)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	err = dir.Read(t.Context(), 0, true, func(e DirEntry) bool { return e.Name != "f" }) // it is read, and given later
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, h, 1000, make([]byte, 500))
+	flushed(t, h)
+	for what, a := range map[string]meta.Attr{"asked for": fl.observe(old, own), "looked up": f.local(h.Ino(), old, all)} {
+		if a.Length != 1500 {
+			t.Errorf("%s: %d bytes", what, a.Length)
+		}
+	}
+	err = dir.Read(t.Context(), dots, true, func(e DirEntry) bool {
+		if e.Name == "f" && e.Attr.Length != 1500 {
+			t.Errorf("listed: %d bytes", e.Attr.Length)
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What another client has made of the file since is newer.
+	newer := old
+	newer.Length, newer.Ctime = 2000, meta.TimeOf(time.Now().Add(time.Minute))
+	if a := fl.observe(newer, own); a.Length != 2000 {
+		t.Errorf("changed elsewhere: %d bytes", a.Length)
+	}
+}
+
 // TestSequentialCost: 64 MiB written from front to back are whole blocks and one commit.
 func TestSequentialCost(t *testing.T) {
 	var counts *faulty.Store

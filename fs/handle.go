@@ -53,7 +53,7 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		err = posix.EPERM
 	}
 	if cached {
-		h.found = f.local(ino, a)
+		h.found = f.local(ino, a, stamp)
 	} else {
 		h.found = fl.observe(a, stamp)
 	}

@@ -30,6 +30,7 @@ func (f *FS) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	if ino, ok := f.special(dir, name); ok {
 		return f.inode(ctx, ino)
 	}
+	stamp := f.stamp()
 	ino, a, err := f.vol.Lookup(ctx, who, dir, name)
 	if err != nil {
 		return Inode{}, err
@@ -37,7 +38,7 @@ func (f *FS) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	if a.Type == meta.TypeDirectory {
 		f.parents.learn(ino, dir)
 	}
-	return Inode{ino, f.local(ino, a)}, nil
+	return Inode{ino, f.local(ino, a, stamp)}, nil
 }
 
 // parents remembers in which directories directories were found, for the number that listings show for "..": the
@@ -70,15 +71,15 @@ func (f *FS) inode(ctx context.Context, ino meta.Ino) (Inode, error) {
 	return Inode{ino, a}, err
 }
 
-// local adds to an attribute what this mount has written and not published.
-func (f *FS) local(ino meta.Ino, a meta.Attr) meta.Attr {
+// local adds to an attribute, which was read since the stamp, what this mount has written and not published.
+func (f *FS) local(ino meta.Ino, a meta.Attr, stamp uint64) meta.Attr {
 	fl := f.peek(ino)
 	if fl == nil || a.Type != meta.TypeFile {
 		return a
 	}
 	fl.mu.RLock()
 	defer fl.mu.RUnlock()
-	return fl.overlay(a)
+	return fl.overlay(fl.newer(a, stamp))
 }
 
 // GetAttr gives the attribute of an inode, with what this mount has written to it. Of one that this mount has removed
@@ -162,11 +163,12 @@ func (f *FS) Link(ctx context.Context, who meta.Cred, ino, dir meta.Ino, name st
 	if f.reserved(dir, name) || IsVirtual(ino) {
 		return meta.Attr{}, posix.EPERM
 	}
+	stamp := f.stamp()
 	a, err := f.vol.Link(ctx, who, ino, dir, name)
 	if err != nil {
 		return a, err
 	}
-	return f.local(ino, a), nil
+	return f.local(ino, a, stamp), nil
 }
 
 // Unlink removes a name that is no directory.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
@@ -11,6 +13,7 @@ import (
 	"jfs/block"
 	"jfs/internal/posix"
 	"jfs/meta"
+	"jfs/object"
 )
 
 // Warmable is a cache that can be filled in advance.
@@ -93,11 +96,7 @@ type warmer struct {
 func (w *warmer) file(ctx context.Context, ino meta.Ino) error {
 	indexes, err := w.v.ChunkIndexes(ctx, ino)
 	for _, index := range indexes {
-		var records []meta.Slice
-		if records, err = w.v.Chunk(ctx, ino, index); err == nil {
-			err = w.chunk(ctx, records)
-		}
-		if err != nil {
+		if err = w.chunk(ctx, ino, index); err != nil {
 			break
 		}
 	}
@@ -117,25 +116,67 @@ func (w *warmer) told() {
 	}
 }
 
-// chunk treats the blocks that are seen of a chunk, several at a time.
-func (w *warmer) chunk(ctx context.Context, records []meta.Slice) error {
+// chunkTries bounds how often a chunk is looked at again because it changes meanwhile.
+const chunkTries = 5
+
+// chunk treats the blocks that are seen of a chunk. One that is not in the store is missing only if the chunk still
+// names it: a compaction or a writer may have replaced it since the chunk was read.
+func (w *warmer) chunk(ctx context.Context, ino meta.Ino, index uint32) error {
 	f := w.v.Format()
-	keys, slices := visibleBlocks(records, f.BlockBytes())
-	w.slices.Add(int64(slices))
+	treated := map[block.Key]bool{}
+	var gone []block.Key
+	for try := 1; ; try++ {
+		records, err := w.v.Chunk(ctx, ino, index)
+		if err != nil {
+			return err
+		}
+		all, n := visibleBlocks(records, f.BlockBytes())
+		if try == 1 {
+			w.slices.Add(int64(n))
+		}
+		for _, k := range gone {
+			if slices.Contains(all, k) || try > chunkTries {
+				w.failed.Add(1)
+				w.log.Warn("load a block into the cache", "block", k.Name(false), "err", object.ErrNotFound)
+			}
+		}
+		var fresh []block.Key
+		for _, k := range all {
+			if !treated[k] {
+				treated[k] = true
+				fresh = append(fresh, k)
+			}
+		}
+		if gone, err = w.blocks(ctx, fresh); err != nil || len(gone) == 0 {
+			return err
+		}
+	}
+}
+
+// blocks treats blocks, several at a time, and gives those that the store does not have.
+func (w *warmer) blocks(ctx context.Context, keys []block.Key) (gone []block.Key, err error) {
 	p := newPool(ctx, w.o.Threads)
-	var err error
+	var mu sync.Mutex // guards gone
 	for _, k := range keys {
 		if err = w.loads.Acquire(p.ctx, 1); err != nil {
 			break
 		}
 		p.g.Go(func() error {
 			defer w.loads.Release(1)
-			return w.block(p.ctx, k)
+			err := w.block(p.ctx, k)
+			if errors.Is(err, object.ErrNotFound) {
+				mu.Lock()
+				gone = append(gone, k)
+				mu.Unlock()
+				err = nil
+			}
+			return err
 		})
 	}
-	return p.end(err)
+	return gone, p.end(err)
 }
 
+// block treats a block. The error is that it is not in the store, or the end of ctx; others are counted.
 func (w *warmer) block(ctx context.Context, k block.Key) error {
 	there := w.cache.Warmed(k)
 	w.bytes.Add(int64(k.Size))
@@ -156,8 +197,11 @@ func (w *warmer) block(ctx context.Context, k block.Key) error {
 			break
 		}
 		if err := load(ctx, k); err != nil {
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return ctx.Err()
+			case errors.Is(err, object.ErrNotFound):
+				return err
 			}
 			w.failed.Add(1)
 			w.log.Warn("load a block into the cache", "block", k.Name(false), "err", err)

@@ -10,6 +10,7 @@ import (
 	"jfs/block"
 	"jfs/internal/posix"
 	"jfs/meta"
+	"jfs/object"
 )
 
 // shelf is a cache that keeps what it is given.
@@ -85,4 +86,46 @@ func TestWarm(t *testing.T) {
 	if _, err := Warm(w.ctx, w.v, c, []meta.Ino{999}, WarmOptions{}); !errors.Is(err, posix.ENOENT) {
 		t.Errorf("an inode that is not there: %v", err)
 	}
+}
+
+// replacing is a shelf under which a chunk changes while it is being filled.
+type replacing struct {
+	*shelf
+	once   sync.Once
+	change func()
+}
+
+func (r *replacing) Warm(ctx context.Context, k block.Key) error {
+	r.once.Do(r.change)
+	return r.shelf.Warm(ctx, k)
+}
+
+// TestWarmMeetsCompaction: blocks that are replaced while they are being loaded are no failure, and what has come in
+// their place is loaded.
+func TestWarmMeetsCompaction(t *testing.T) {
+	w := newWorld(t, nil)
+	rnd := rand.New(rand.NewPCG(3, 4))
+	ino := w.file(meta.RootIno, "f")
+	for i := range 3 {
+		w.write(ino, uint64(i)*1000, random(rnd, 1000))
+	}
+	c := &replacing{shelf: &shelf{source: w.blocks, has: map[block.Key]bool{}}}
+	c.change = func() {
+		old := w.objects()
+		if n, err := NewCompactor(w.v, w.blocks, w.blocks, CompactOptions{}).Chunk(w.ctx, ino, 0); err != nil || n != 1 {
+			t.Errorf("compact: %d, %v", n, err)
+		}
+		for _, name := range old {
+			if err := w.store.Delete(w.ctx, name); err != nil && !errors.Is(err, object.ErrNotFound) {
+				t.Error(err)
+			}
+		}
+	}
+	r, err := Warm(w.ctx, w.v, c, []meta.Ino{ino}, WarmOptions{Threads: 1})
+	w.noErr(err)
+	equal(t, "failures", r.Failed, 0)
+	c.change = func() {}
+	r, err = Warm(w.ctx, w.v, c, []meta.Ino{ino}, WarmOptions{Action: WarmCheck})
+	w.noErr(err)
+	equal(t, "look after", r, WarmResult{Files: 1, Slices: 1, Bytes: 3000})
 }

@@ -148,14 +148,19 @@ func countRefs(tx Tx, ws []Written) {
 // Truncate sets the length of a file. opened says that it comes through an open descriptor, whose rights were
 // checked when it was opened.
 func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (Attr, error) {
+	_, a, err := v.Resize(ctx, who, ino, length, opened)
+	return a, err
+}
+
+// Resize is Truncate that gives the attribute before and after.
+func (v *Volume) Resize(ctx context.Context, who Cred, ino Ino, length uint64, opened bool) (old, a Attr, err error) {
 	defer v.timed("Truncate", v.began())
 	if length >= MaxFileSize {
-		return Attr{}, posix.EFBIG
+		return Attr{}, Attr{}, posix.EFBIG
 	}
-	var a, old Attr
 	var dirs holders
 	what := func() string { return fmt.Sprintf("truncate inode %d to %d", ino, length) }
-	err := v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
+	err = v.update(ctx, what, Want{Attrs: []Ino{ino}}, func(tx Tx) error {
 		var err error
 		if a, err = existing(tx, ino); err != nil {
 			return err
@@ -185,10 +190,10 @@ func (v *Volume) Truncate(ctx context.Context, who Cred, ino Ino, length uint64,
 		return nil
 	})
 	if err != nil {
-		return Attr{}, err
+		return Attr{}, Attr{}, err
 	}
 	v.resized(ctx, dirs, &old, &a)
-	return a, nil
+	return old, a, nil
 }
 
 // zeroRange appends zero records over [left, right) of a file, as a truncation from one to the other does:

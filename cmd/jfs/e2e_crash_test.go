@@ -43,15 +43,28 @@ type crash struct {
 	*world
 	url string
 	rnd *rand.Rand
+
+	flags []string // of the mounts that are killed
 }
 
 // TestE2ECrash kills the process of a mount while several processes work in it. What was acknowledged must be there,
 // nothing may be half done, and all records must fit together, before and after what the dead mount left is cleaned up.
 func TestE2ECrash(t *testing.T) {
-	for _, db := range databases() {
-		t.Run(db.name, func(t *testing.T) {
+	t.Parallel()
+	for name, flags := range map[string][]string{"": nil, "-back": {"--writeback"}} {
+		crashes(t, name, flags)
+	}
+}
+
+func crashes(t *testing.T, name string, flags []string) {
+	for i, db := range databases() {
+		if flags != nil && i > 0 && !*soak {
+			break // the stage is the same on all
+		}
+		t.Run(db.name+name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
-			c := &crash{world: w, url: db.fresh(t, w)(), rnd: rand.New(rand.NewPCG(seed(t), 0))}
+			c := &crash{world: w, url: db.fresh(t, w)(), rnd: rand.New(rand.NewPCG(seed(t), 0)), flags: flags}
 			must(t, os.Mkdir(c.path("journals"), 0o755))
 			c.ok("format", "--bucket", "$/objects", "--block-size", "256K", "--trash-days", fmt.Sprint(c.rnd.IntN(2)), c.url, "myjfs")
 			total := 0
@@ -109,7 +122,7 @@ const crashLoads = 3
 func (c *crash) round(round int, some bool) (done int) {
 	c.t.Helper()
 	_ = os.Remove(c.path("log"))
-	pid := c.mount()
+	pid := c.mount(c.flags...)
 	var loads sync.WaitGroup
 	name := func(w int) string { return fmt.Sprintf("r%d-w%d", round, w) }
 	journal := func(w int) string { return c.path("journals/" + name(w)) }

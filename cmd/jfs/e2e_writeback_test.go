@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -128,6 +129,10 @@ func TestE2EWritebackUmount(t *testing.T) {
 	if n := stored(); n != 0 {
 		t.Errorf("%d objects before the delay is over", n)
 	}
+	staged := staging(t, w)
+	if staged == nil || staged.Blocks == 0 || staged.Bytes < 13<<20 || staged.OldestSeconds <= 0 {
+		t.Errorf("status tells of what is staged: %+v", staged)
+	}
 	// Somebody who needs the published state does not wait for it.
 	must(t, os.Truncate(w.path("mnt/tree/small"), 50))
 	must(t, os.Truncate(w.path("mnt/tree/small"), 0))
@@ -139,6 +144,9 @@ func TestE2EWritebackUmount(t *testing.T) {
 		t.Errorf("%d objects", n)
 	}
 	w.mount("--cache-dir", "$/other")
+	if staged := staging(t, w); staged != nil {
+		t.Errorf("a mount without a stage has staged %+v", staged)
+	}
 	sameTree(t, fingerprint(t, w.path("mnt/tree")), want)
 	w.ok("umount", "$/mnt")
 	w.ok("fsck", "sqlite3://$/m.db")
@@ -157,6 +165,19 @@ func TestE2EWritebackUmount(t *testing.T) {
 	must(t, same(w.path("mnt/late"), data[:5]))
 	w.ok("umount", "$/mnt")
 	w.ok("fsck", "sqlite3://$/m.db")
+}
+
+// staging gives what status tells of the stage of the only mount.
+func staging(t *testing.T, w *world) *stagingReport {
+	t.Helper()
+	var all struct {
+		Sessions []struct{ Staging *stagingReport }
+	}
+	must(t, json.Unmarshal([]byte(w.ok("status", worldDB)), &all))
+	if len(all.Sessions) != 1 {
+		t.Fatalf("%d sessions", len(all.Sessions))
+	}
+	return all.Sessions[0].Staging
 }
 
 // hoursWithout gives hours of the day that are not now, nor soon.

@@ -89,6 +89,16 @@ type mountOptions struct {
 	stageWriters  int
 	uploadDelay   time.Duration
 	uploadBetween hours
+
+	inject distances
+
+	metrics      string
+	labels       string
+	consul       string
+	metricsGiven bool // on the command line
+	consulGiven  bool
+	inBackground bool       // serves a mount that -d has started
+	ports        mountPorts // found while mounting
 }
 
 type mountTable = table[mountOptions]
@@ -227,9 +237,10 @@ func mountCacheFlags() mountTable {
 
 func mountMetricsFlags() mountTable {
 	return mountTable{
-		{name: "metrics", def: "127.0.0.1:9567", state: later, help: "address at which metrics are served"},
-		{name: "custom-labels", state: later, help: "labels of the metrics"},
-		{name: "consul", def: "127.0.0.1:8500", state: later, help: "address of a Consul agent"},
+		{name: "inject", to: func(o *mountOptions) pflag.Value { return injectValue{&o.inject} }, help: "for measurements: make the store or the database distant, as in \"store:delay=20ms,bandwidth=100M,errors=1%;meta:delay=2ms\""},
+		{name: "metrics", def: "127.0.0.1:9567", to: toText(func(o *mountOptions) *string { return &o.metrics }), help: "address at which metrics are served at /metrics, for Prometheus; if it is in use and was not asked for, a free port is taken; \"\" for none"},
+		{name: "custom-labels", to: toText(func(o *mountOptions) *string { return &o.labels }), help: "labels that all metrics get, such as \"zone:a;team:storage\""},
+		{name: "consul", def: "127.0.0.1:8500", to: toText(func(o *mountOptions) *string { return &o.consul }), help: "address of a Consul agent, with which the address of the metrics is registered; only if it is given"},
 		{name: "no-usage-report", boolean: true, state: holds, help: "send no report of usage, as is never done"},
 	}
 }

@@ -42,6 +42,7 @@ type (
 		Sustained []meta.Ino       `json:",omitempty"`
 		Flocks    []meta.HeldFlock `json:",omitempty"`
 		Plocks    []meta.HeldPlock `json:",omitempty"`
+		Staging   *stagingReport   `json:",omitempty"` // of mounts on this machine with a stage
 	}
 	statReport struct {
 		UsedSpace       uint64
@@ -73,7 +74,9 @@ func (a *app) status(ctx context.Context, opt *statusOptions, url string) error 
 		if err != nil {
 			return err
 		}
-		return a.printJSON(s)
+		one := []sessionReport{s}
+		addStaging(one)
+		return a.printJSON(one[0])
 	}
 	report := statusReport{Setting: format.WithoutSecrets(), Sessions: []sessionReport{}}
 	err = engine.View(ctx, meta.Want{}, func(r meta.Reader) error {
@@ -101,6 +104,7 @@ func (a *app) status(ctx context.Context, opt *statusOptions, url string) error 
 			return err
 		}
 	}
+	addStaging(report.Sessions)
 	slices.SortFunc(report.Sessions, func(a, b sessionReport) int { return int(int64(a.Sid) - int64(b.Sid)) })
 	return a.printJSON(report)
 }

@@ -150,7 +150,7 @@ func (a *app) reload(d *dataPlane, old meta.Format, opt *mountOptions) func(meta
 func (o *mountOptions) storeOptions(d *dataPlane) storeOptions {
 	return storeOptions{
 		retry: object.RetryOptions{Attempts: o.retries, GetTimeout: o.getTimeout, PutTimeout: o.putTimeout},
-		up:    d.limits.up, down: d.limits.down, told: d.told,
+		up:    d.limits.up, down: d.limits.down, told: d.told, away: o.inject.store,
 	}
 }
 

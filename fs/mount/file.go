@@ -107,6 +107,7 @@ func (a *adapter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fus
 	if st != fuse.OK {
 		return nil, st
 	}
+	a.moved(false, n)
 	return fuse.ReadResultData(buf[:n]), st
 }
 
@@ -124,7 +125,16 @@ func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (
 		written = uint32(n)
 		return err
 	})
+	if st == fuse.OK {
+		a.moved(true, int(written))
+	}
 	return written, st
+}
+
+func (a *adapter) moved(write bool, n int) {
+	if a.opt.Moved != nil {
+		a.opt.Moved(write, n)
+	}
 }
 
 // appends says whether a write goes to the end of the file. The flags of the request are those that the descriptor has

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,75 @@ func TestSuite(t *testing.T) {
 			})[0]
 			fstest.Run(t, serve(t, volume{acls}, opt).MountPoint(), want)
 		})
+	}
+}
+
+// TestWriteBackOfTrashed: with the kernel's write-back cache, a file that is unlinked while it is open can be written,
+// truncated, synced, read and closed without an error when it has got into the trash, where its times cannot be changed.
+func TestWriteBackOfTrashed(t *testing.T) {
+	opt := patient()
+	opt.WritebackCache = true
+	client := newClients(t, 1, func(f *meta.Format) { f.TrashDays = 1 })[0]
+	path := filepath.Join(serve(t, volume{client}, opt).MountPoint(), "f")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if _, err := f.WriteAt([]byte("text"), int64(5000*i)); err != nil {
+			t.Errorf("write: %v", err)
+		}
+		if i == 1 {
+			continue
+		}
+		if err := f.Sync(); err != nil {
+			t.Errorf("sync: %v", err)
+		}
+	}
+	if err := f.Truncate(10_004); err != nil {
+		t.Errorf("truncate: %v", err)
+	}
+	if err := f.Truncate(20_000); err != nil {
+		t.Errorf("truncate: %v", err)
+	}
+	b := make([]byte, 4)
+	if _, err := other.ReadAt(b, 10_000); err != nil || string(b) != "text" {
+		t.Errorf("read: %q, %v", b, err)
+	}
+	for _, file := range []*os.File{other, f} {
+		if err := file.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+}
+
+// TestWriteBackHoles: with the kernel's write-back cache, what was written and not synced is no hole.
+func TestWriteBackHoles(t *testing.T) {
+	opt := patient()
+	opt.WritebackCache = true
+	f, err := os.Create(filepath.Join(serve(t, volume{newFS(t)}, opt).MountPoint(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{1}, 8192), 8192); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := f.Seek(8192, unix.SEEK_DATA); err != nil || at != 8192 {
+		t.Errorf("data from 8192 on: %d, %v", at, err)
+	}
+	if at, err := f.Seek(8192, unix.SEEK_HOLE); err != nil || at < 16384 {
+		t.Errorf("a hole from 8192 on: %d, %v", at, err)
 	}
 }
 

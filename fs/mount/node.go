@@ -57,6 +57,10 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 			}
 		}
 		c := changeOf(in)
+		if a.opt.WritebackCache && c.Size != nil {
+			// The kernel adds the time to every truncation, which sets it anyway, also of a file in the trash.
+			c.Mtime, c.MtimeNow = nil, false
+		}
 		var attr meta.Attr
 		var err error
 		if c == (fs.SetAttr{}) {
@@ -64,9 +68,10 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 		} else {
 			attr, err = a.fs.SetAttr(ctx, a.who(&in.InHeader), ino, c, h)
 		}
-		if a.opt.WritebackCache && errors.Is(err, posix.ENOENT) && in.Valid&^uint32(fuse.FATTR_FH) == fuse.FATTR_MTIME|fuse.FATTR_CTIME {
-			// The kernel writes back the times of a file that was removed meanwhile. It does not look at the
-			// attributes in the answer, and an error would come out of some later syncfs(2).
+		if a.opt.WritebackCache && ofKernel(in) && (errors.Is(err, posix.ENOENT) || errors.Is(err, posix.EPERM) && a.inTrash(ctx, ino)) {
+			// The kernel writes back the times of a file that was removed meanwhile, or has got into the trash while it
+			// is open. It does not look at the attributes in the answer, and an error would come out of a close, an
+			// fsync or a read of some descriptor of the file, though its data is there.
 			return nil
 		}
 		if err == nil {
@@ -76,6 +81,17 @@ func (a *adapter) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.
 		}
 		return stale(err)
 	})
+}
+
+// ofKernel says whether a request may be the kernel's own: it sets the times that it has given to what was written.
+func ofKernel(in *fuse.SetAttrIn) bool {
+	return in.Valid&^uint32(fuse.FATTR_FH) == fuse.FATTR_MTIME|fuse.FATTR_CTIME
+}
+
+// inTrash says that the only name which an inode has is one in the trash.
+func (a *adapter) inTrash(ctx context.Context, ino meta.Ino) bool {
+	attr, err := a.fs.GetAttr(ctx, ino)
+	return err == nil && attr.Parent > meta.TrashIno
 }
 
 // mknod makes an inode of any type.

@@ -11,6 +11,11 @@ import (
 
 // Lseek is asked for SEEK_DATA and SEEK_HOLE; the kernel knows the other offsets.
 func (a *adapter) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
+	if a.opt.WritebackCache {
+		// The kernel asks without writing back, and would be told of holes where it has data. From now on it takes all
+		// of a file for data.
+		return fuse.ENOSYS
+	}
 	return a.withFile("lseek", cancel, in.NodeId, in.Fh, func(ctx context.Context, h handle) (err error) {
 		out.Offset, err = h.Seek(ctx, in.Offset, in.Whence)
 		return err

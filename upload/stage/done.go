@@ -72,7 +72,7 @@ func (j *journal) move() error {
 			continue
 		}
 		data := make([]byte, key.Size)
-		if _, err := seg.file.ReadAt(data, p.off); err != nil {
+		if err := p.load(key, data); err != nil { // what is damaged must not get a new checksum
 			return err
 		}
 		to, places, err := j.write([]Block{{key, data}}, nil)

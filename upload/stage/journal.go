@@ -73,6 +73,8 @@ type place struct {
 	seg *segment
 	off int64
 	sum uint64 // of the body
+	// pages are checksums of the block's pages, for reads of a part of it.
+	pages []uint32
 }
 
 func segmentName(number uint64) string { return fmt.Sprintf("%016x.seg", number) }
@@ -129,7 +131,7 @@ func (j *journal) write(blocks []Block, c *Commit) (*segment, []place, error) {
 		var start [headerSize]byte
 		h.put(start[:])
 		b = append(append(b, start[:]...), head...)
-		places[i] = place{seg, at + int64(len(b)), h.sum}
+		places[i] = place{seg, at + int64(len(b)), h.sum, pageSums(one.Data)}
 		if len(b)+len(one.Data) <= together {
 			b = append(b, one.Data...)
 		} else {

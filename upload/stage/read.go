@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -38,7 +40,8 @@ func (j *journal) release(p place) {
 	}
 }
 
-// ReadAt fills dst with the bytes of a block from off on; ok is false if the stage does not have the block.
+// ReadAt fills dst with the bytes of a block from off on, which it verifies; ok is false if the stage does not have the
+// block.
 func (s *Stage) ReadAt(key block.Key, dst []byte, off int) (ok bool, err error) {
 	j, p, ok := s.hold(key)
 	if !ok {
@@ -48,9 +51,16 @@ func (s *Stage) ReadAt(key block.Key, dst []byte, off int) (ok bool, err error) 
 	if off < 0 || len(dst) > int(key.Size)-off {
 		return true, fmt.Errorf("read %d bytes at %d of block %s: beyond its end", len(dst), off, key.Name(false))
 	}
-	if _, err := p.seg.file.ReadAt(dst, p.off+int64(off)); err != nil {
-		return true, fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+	from, to := off&^(pageSize-1), min((off+len(dst)+pageSize-1)&^(pageSize-1), int(key.Size))
+	if from == off && to == off+len(dst) {
+		return true, p.read(key, dst, off)
 	}
+	buf := s.pool.Take(to - from)
+	defer buf.Release()
+	if err := p.read(key, buf.B, from); err != nil {
+		return true, err
+	}
+	copy(dst, buf.B[off-from:])
 	return true, nil
 }
 
@@ -61,17 +71,51 @@ func (s *Stage) Load(key block.Key, dst []byte) error {
 		return fmt.Errorf("block %s is not in the stage", key.Name(false))
 	}
 	defer j.release(p)
+	return p.load(key, dst[:key.Size])
+}
+
+// pageSize is what one checksum in memory is for: small enough for a read of a few KiB, and 1 MiB for 4 GiB that are
+// staged.
+const pageSize = 16 << 10
+
+func pageSums(data []byte) []uint32 {
+	sums := make([]uint32, 0, (len(data)+pageSize-1)/pageSize)
+	for page := range slices.Chunk(data, pageSize) {
+		sums = append(sums, pageSum(page))
+	}
+	return sums
+}
+
+func pageSum(page []byte) uint32 { return crc32.Checksum(page, crc32.MakeTable(crc32.Castagnoli)) }
+
+// read fills dst with the pages of a block from off on, where one begins.
+func (p place) read(key block.Key, dst []byte, off int) error {
+	if _, err := p.seg.file.ReadAt(dst, p.off+int64(off)); err != nil {
+		return fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+	}
+	at := off / pageSize
+	for page := range slices.Chunk(dst, pageSize) {
+		if pageSum(page) != p.pages[at] {
+			return fmt.Errorf("%w: %s", ErrCorrupt, key.Name(false))
+		}
+		at++
+	}
+	return nil
+}
+
+// load fills dst with a whole block, and verifies all that the record says of it.
+func (p place) load(key block.Key, dst []byte) error {
 	var head [blockHead]byte
 	if _, err := p.seg.file.ReadAt(head[:], p.off-blockHead); err != nil {
 		return fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
 	}
-	if _, err := p.seg.file.ReadAt(dst[:key.Size], p.off); err != nil {
+	if _, err := p.seg.file.ReadAt(dst, p.off); err != nil {
 		return fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
 	}
 	var sum xxhash.Digest
 	sum.Reset()
 	_, _ = sum.Write(head[:])
-	_, _ = sum.Write(dst[:key.Size])
+	_, _ = sum.Write(dst)
 	if sum.Sum64() != p.sum {
 		return fmt.Errorf("%w: %s", ErrCorrupt, key.Name(false))
 	}
@@ -108,9 +152,9 @@ func (s source) Load(ctx context.Context, key block.Key) (*bytepool.Buf, error) 
 	if j, p, ok := s.stage.hold(key); ok {
 		defer j.release(p)
 		buf := s.stage.pool.Take(int(key.Size))
-		if _, err := p.seg.file.ReadAt(buf.B, p.off); err != nil {
+		if err := p.load(key, buf.B); err != nil {
 			buf.Release()
-			return nil, fmt.Errorf("read block %s from the stage: %w", key.Name(false), err)
+			return nil, err
 		}
 		return buf, nil
 	}

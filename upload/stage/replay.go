@@ -24,7 +24,9 @@ type found struct {
 	off  int64 // of the body
 	body []byte
 	good bool // the body is what was written
-	gap  bool // what was before this record cannot be read
+	// pages are checksums of a block, whose body is not kept.
+	pages []uint32
+	gap   bool // what was before this record cannot be read
 }
 
 func segmentNumber(name string) (uint64, bool) {
@@ -121,7 +123,7 @@ func (j *journal) interpret(all []found) Recovered {
 		case !f.good:
 		case f.kind == kindBlock:
 			key := block.Key{Slice: f.subject, Index: binary.LittleEndian.Uint32(f.body), Size: f.length - blockHead}
-			j.blocks[key] = place{f.seg, f.off + blockHead, f.sum}
+			j.blocks[key] = place{f.seg, f.off + blockHead, f.sum, f.pages}
 		case f.kind == kindDone:
 			seqs, err := parseDone(f.body)
 			if err != nil {
@@ -293,7 +295,7 @@ func (j *journal) record(seg *segment, off, size int64) (*found, error) {
 	f.good = n == int64(f.length) && xxhash.Sum64(body) == f.sum
 	switch {
 	case f.kind == kindBlock && f.good:
-		f.body = bytes.Clone(body[:blockHead])
+		f.body, f.pages = bytes.Clone(body[:blockHead]), pageSums(body[blockHead:])
 	case f.kind != kindBlock:
 		f.body = bytes.Clone(body)
 	}

@@ -638,3 +638,63 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// TestDamageWhileOpen: what the disk has changed meanwhile is given to nobody, neither as a whole block nor as a part of
+// one, and does not get a new checksum when it is moved. The rest of the block is there.
+func TestDamageWhileOpen(t *testing.T) {
+	const size = 3*pageSize + 100
+	dir := t.TempDir()
+	s, _, err := Open([]string{dir}, Options{BlockSize: 4 * pageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, want := block.Key{Slice: 7, Size: size}, data(7, size)
+	c := commitOf(1, 7, size)
+	if err := s.Append(t.Context(), []Block{{key, want}}, c); err != nil {
+		t.Fatal(err)
+	}
+	p := s.own.blocks[key]
+	f, err := os.OpenFile(file(t, dir), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{^want[pageSize+5]}, p.off+pageSize+5); err != nil {
+		t.Fatal(err)
+	}
+	read := func(off, n int) ([]byte, error) {
+		b := make([]byte, n)
+		ok, err := s.ReadAt(key, b, off)
+		if !ok {
+			t.Fatal("the stage does not have the block")
+		}
+		return b, err
+	}
+	for _, off := range []int{0, 100, pageSize - 200, 2 * pageSize, 2*pageSize + 1, 3 * pageSize, size - 100} {
+		if b, err := read(off, 100); err != nil || !bytes.Equal(b, want[off:off+100]) {
+			t.Errorf("at %d, beside the damage: %v", off, err)
+		}
+	}
+	if b, err := read(2*pageSize, size-2*pageSize); err != nil || !bytes.Equal(b, want[2*pageSize:]) {
+		t.Errorf("pages behind the damage: %v", err)
+	}
+	for _, part := range [][2]int{{0, size}, {pageSize, pageSize}, {pageSize - 1, 2}, {2*pageSize - 1, 1}} {
+		if _, err := read(part[0], part[1]); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%d bytes at %d, with the damage: %v", part[1], part[0], err)
+		}
+	}
+	if _, err := s.Source(nil).Load(t.Context(), key); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("load: %v", err)
+	}
+	if err := p.load(key, make([]byte, size)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("load for a move: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	if s, rec, err := Open([]string{dir}, Options{BlockSize: 4 * pageSize}); err != nil || len(rec.Commits) != 0 {
+		t.Errorf("%d commits after the damage, %v", len(rec.Commits), err)
+	} else {
+		closed(t, s)
+	}
+}
