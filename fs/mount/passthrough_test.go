@@ -150,7 +150,11 @@ func (m *passMount) pass(name string) (f *os.File) {
 			f.Close()
 		}
 		m.closed()
-		_, err := os.ReadFile(m.path(name))
+		info, err := os.Stat(m.path(name))
+		m.must(err)
+		// Else the kernel may have all of it in its pages, and nobody brings it to the disk.
+		m.must(m.server.InodeNotify(meta.Ino(info.Sys().(*syscall.Stat_t).Ino), 0, 0))
+		_, err = os.ReadFile(m.path(name))
 		m.must(err)
 		m.closed()
 		m.tier.Flush()
