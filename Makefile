@@ -13,15 +13,18 @@ LDFLAGS  := -X main.version=$(VERSION)
 PGO      := $(addprefix -pgo=,$(abspath $(wildcard profiles/default.pgo)))
 GO_FILES := $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null)
 
-# Tests of packages wait for servers and mounts most of the time, so more of them run side by side than there are cores.
-TEST := $(GO) test -p 4 -timeout 30m
+# Tests wait for servers and mounts most of the time, so more of them run side by side than there are cores.
+TEST := PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 30m
+
+# The program's own tests take as long as all others together, and run beside them.
+PROGRAM := ./cmd/jfs
 
 # The race detector costs a lot of time; it runs over the rooms whose values are shared between goroutines, and over
 # one engine of each family. "make race" runs it over everything.
-RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench)
+RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench profiles)
 RACE_SKIP  := ^TestServers$$|^TestConformanceWith|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
-.PHONY: build install setup quickstart demo tools test-deps test race soak lint fmt bench clean
+.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench pgo clean
 
 build: ## bin/jfs
 	$(GO) build -trimpath $(PGO) -ldflags '$(LDFLAGS)' -o bin/jfs ./cmd/jfs
@@ -53,14 +56,21 @@ test-deps: setup tools ## the servers that the tests start by themselves, and th
 		stress-ng:stress-ng fio:fio dbench:dbench bonnie++:bonnie++ setfattr:attr setfacl:acl
 
 test: test-deps lint ## everything: lint, all tests, and the shared rooms again under the race detector
-	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(TEST) ./...
-	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(TEST) -race -skip '$(RACE_SKIP)' $(RACE_ROOMS:%=./%/...) ./meta ./meta/redis ./meta/sql ./meta/tkv ./meta/tkv/mem ./maintain
+	$(MAKE) --no-print-directory -j2 --output-sync=line test-program test-rooms
+
+test-program: ## the tests of the program itself, which mount volumes
+	$(TEST) -parallel 4 $(PROGRAM)
+
+test-rooms: ## the tests of all other packages, and the race detector
+	$(TEST) -p 3 $$($(GO) list ./... | grep -v /cmd/)
+	$(TEST) -p 3 -race -skip '$(RACE_SKIP)' $(RACE_ROOMS:%=./%/...) ./meta ./meta/redis ./meta/sql ./meta/tkv ./meta/tkv/mem ./maintain
 
 race: test-deps ## all tests under the race detector; takes about an hour
-	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(TEST) -race -timeout 3h ./...
+	JFS_TEST_SOAK=1 $(TEST) -p 4 -race -timeout 3h ./...
 
-soak: test-deps ## load, scale and crashes in full size; takes an hour or two
-	PATH='$(CURDIR)/$(TOOLS)':"$$PATH" $(GO) test -timeout 4h ./cmd/jfs -run 'E2EScale|E2EStress|E2ECrash|E2ERaces|E2ERandom' -soak -crash.rounds 200
+soak: test-deps ## load, scale, races and crashes in full size; takes some hours
+	JFS_TEST_SOAK=1 $(TEST) -p 1 -timeout 4h ./meta/... -run 'Conformance|Servers'
+	$(TEST) -timeout 4h $(PROGRAM) -run 'E2EScale|E2EStress|E2ECrash|E2ERaces|E2EEngineFaults|E2EConformance|E2EDumpIdentity|E2ERandom|E2EResident' -soak -crash.rounds 200
 
 lint: $(TOOLS)/golangci-lint
 	$(TOOLS)/golangci-lint run ./...
@@ -70,6 +80,9 @@ fmt:
 
 bench: ## the packages' benchmarks; BENCH is the pattern, compare two outputs with benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+pgo: build ## profiles/default.pgo, which "make build" gives the compiler, from the standard workloads; takes five minutes
+	scripts/pgo.sh '$(CURDIR)/bin/jfs' '$(CURDIR)/profiles/default.pgo'
 
 clean:
 	rm -rf bin .build

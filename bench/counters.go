@@ -31,6 +31,18 @@ func mountCounters(dir string) (Counters, error) {
 	return readCounters(root)
 }
 
+// CountersOf reads the counters of the mount that a path lies in; nil where it is in none that gives any.
+func CountersOf(path string) (Counters, error) { return mountCounters(path) }
+
+// MountRoot returns the topmost directory of the file system that a path lies in.
+func MountRoot(path string) (string, error) {
+	root, err := mountRoot(path)
+	if err != nil {
+		return "", fmt.Errorf("find the mount point: %w", err)
+	}
+	return root, nil
+}
+
 // mountRoot returns the topmost directory of the file system that dir lies in.
 func mountRoot(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)

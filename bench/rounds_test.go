@@ -50,6 +50,32 @@ func TestRounds(t *testing.T) {
 	assertEmpty(t, dir)
 }
 
+// TestRecord: what is recorded is each phase of each round that counts, and a failure to record ends the run.
+func TestRecord(t *testing.T) {
+	r := runner(small())
+	r.Config.Rounds, r.Config.WarmUp = 2, true
+	var seen []string
+	var items int64
+	broken := errors.New("the recorder is full")
+	r.Record = func(_ context.Context, p Phase, round int) (func(context.Context, Round, error) error, error) {
+		seen = append(seen, p.Name)
+		return func(_ context.Context, one Round, err error) error {
+			items += one.Files
+			if len(seen) == 8 {
+				return broken
+			}
+			return err
+		}, nil
+	}
+	res, err := r.Run(t.Context(), t.TempDir())
+	if !errors.Is(err, broken) || len(seen) != 8 || seen[5] != seen[0] || res.Phases[2].Failed() == "" {
+		t.Errorf("%v: %q", err, seen)
+	}
+	if want := int64(3 + 3 + 12 + 12 + 12 + 3 + 3 + 12); items != want {
+		t.Errorf("%d items, want %d", items, want)
+	}
+}
+
 func TestTimeLimit(t *testing.T) {
 	r := runner(small())
 	r.now = clock()

@@ -25,6 +25,9 @@ type Runner struct {
 	Tiers Tiers
 	// Remove removes a tree for good, past a trash bin, if it can; nil means os.RemoveAll, which follows when it fails.
 	Remove func(ctx context.Context, dir string) error
+	// Record is called before a phase of a round that counts, and end when all of it is stored, with what the phase has
+	// done so far; err is why it has failed. nil: nobody records.
+	Record func(ctx context.Context, p Phase, round int) (end func(ctx context.Context, one Round, err error) error, _ error)
 	// DrainLimit bounds the wait for written data to be in the store; 0 means DefaultDrainLimit.
 	DrainLimit time.Duration
 
@@ -289,6 +292,17 @@ func (r *run) measured(ctx context.Context, p Phase, to *PhaseResult, res *Resul
 	before, err := r.phaseCounters()
 	if err != nil {
 		return one, err
+	}
+	if r.Record != nil && r.round > 0 {
+		end, rerr := r.Record(ctx, p, r.round)
+		if rerr != nil {
+			return one, rerr
+		}
+		defer func() {
+			if rerr := end(ctx, one, err); err == nil {
+				err = rerr
+			}
+		}()
 	}
 	one, err = r.phase(ctx, p, to)
 	if err != nil {

@@ -70,5 +70,10 @@ func (f *FS) Tmpfile(ctx context.Context, who meta.Cred, dir meta.Ino, n meta.Ne
 	}
 	fl := f.get(ino)
 	fl.made(&a)
-	return Inode{ino, a}, f.handle(fl, flags), nil
+	h := f.handle(fl, flags)
+	if err := h.enter(ctx); err != nil {
+		h.Release(ctx)
+		return Inode{}, nil, err
+	}
+	return Inode{ino, a}, h, nil
 }

@@ -13,19 +13,24 @@ func (h *Handle) Fallocate(ctx context.Context, mode uint32, off, size uint64) e
 	if !h.Writable() {
 		return posix.EBADF
 	}
-	fl := h.file
-	if err := fl.flushOut(ctx); err != nil {
+	return h.file.alter(ctx, func() (from, to uint64, err error) {
+		return off, off + size, h.file.allocate(ctx, mode, off, size)
+	})
+}
+
+func (f *file) allocate(ctx context.Context, mode uint32, off, size uint64) error {
+	if err := f.flushOut(ctx); err != nil {
 		return err
 	}
-	before, a, err := h.fs.vol.Fallocate(ctx, fl.ino, mode, off, size)
+	before, a, err := f.fs.vol.Fallocate(ctx, f.ino, mode, off, size)
 	if err != nil {
 		return err
 	}
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	fl.changed(&before, &a) // the kernel zeros its pages itself
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changed(&before, &a) // the kernel zeros its pages itself
 	if mode&(meta.FallocPunchHole|meta.FallocZero) != 0 {
-		fl.zeroViews(off, min(off+size, before.Length))
+		f.zeroViews(off, min(off+size, before.Length))
 	}
 	return nil
 }
@@ -48,6 +53,20 @@ func (f *FS) CopyRange(ctx context.Context, in *Handle, offIn uint64, out *Handl
 	if !out.Writable() || out.flags&syscall.O_APPEND != 0 || !in.Readable() {
 		return 0, posix.EBADF
 	}
+	if in.file != out.file {
+		if err := in.file.gatherNow(ctx); err != nil {
+			return 0, err
+		}
+	}
+	var done uint64
+	err := out.file.alter(ctx, func() (from, to uint64, err error) {
+		done, err = f.copyRange(ctx, in, offIn, out, offOut, size, flags)
+		return offOut, offOut + done, err
+	})
+	return done, err
+}
+
+func (f *FS) copyRange(ctx context.Context, in *Handle, offIn uint64, out *Handle, offOut, size uint64, flags uint32) (uint64, error) {
 	for _, h := range [...]*Handle{in, out} {
 		if err := h.file.flushOut(ctx); err != nil {
 			return 0, err

@@ -442,16 +442,15 @@ func (d *drain) over(st *staged, p *meta.Published, records []meta.Written) {
 	if len(f.pending) == 0 {
 		f.pending, f.end = nil, 0
 	}
+	if p == nil {
+		f.shown = version{} // the shadow has more
+	}
 	if p != nil {
 		f.changed(&p.Before, &p.After)
 		if records == nil {
 			f.dropViews()
 		}
-		for _, w := range records {
-			if view, ok := f.views[w.Index]; ok || f.fresh {
-				f.views[w.Index] = meta.View(append(view[:len(view):len(view)], w.Slice))
-			}
-		}
+		f.show(records)
 	}
 	f.settlePromise()
 	last := len(f.stages) == 0

@@ -31,6 +31,7 @@ type file struct {
 	views   map[uint32][]meta.Slice // what is seen of published chunks, true for attr
 	fresh   bool                    // made by this mount: chunks that are not in views are empty
 	pages   version                 // state that the pages in the kernel's cache belong to
+	shown   version                 // state that the shadow belongs to
 
 	pending []*slice          // slices that are not published, in the order in which they were begun
 	byID    map[uint64]*slice // the same by number
@@ -42,6 +43,7 @@ type file struct {
 	staged  int               // slices of pending that belong to them; the others come behind
 	lost    error             // writes that were refused since the last flush that somebody waited for
 	promise meta.Promise      // room for what is pending
+	shadow  shadow            // has a mutex of its own
 	unsure  bool              // the last commit failed in a way that may have published it
 }
 
@@ -131,6 +133,9 @@ func (f *file) changed(old, a *meta.Attr) {
 	if versionOf(old) == f.pages {
 		f.pages = versionOf(a) // the kernel has the same change in its pages
 	}
+	if versionOf(old) == f.shown {
+		f.shown = versionOf(a) // so has the shadow
+	}
 	f.attr, f.known, f.checked = *a, true, f.fs.now()
 }
 
@@ -160,7 +165,15 @@ func (f *file) made(a *meta.Attr) {
 }
 
 // truncate sets the length.
-func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opened bool) (meta.Attr, error) {
+func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opened bool) (a meta.Attr, err error) {
+	err = f.alter(ctx, func() (from, to uint64, err error) {
+		a, err = f.truncateNow(ctx, who, length, opened)
+		return 0, 0, err
+	})
+	return a, err
+}
+
+func (f *file) truncateNow(ctx context.Context, who meta.Cred, length uint64, opened bool) (meta.Attr, error) {
 	if err := f.flushOut(ctx); err != nil {
 		return meta.Attr{}, err
 	}
@@ -170,7 +183,8 @@ func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opene
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	same := f.pages == versionOf(&old) // and not what another client has made of the file since
+	// and not what another client has made of the file since
+	same, shown := f.pages == versionOf(&old), f.shown == versionOf(&old)
 	f.commits = f.fs.changes.Add(1)
 	f.dropViews()
 	if len(f.pending) == 0 {
@@ -179,6 +193,9 @@ func (f *file) truncate(ctx context.Context, who meta.Cred, length uint64, opene
 	f.attr, f.known, f.checked = a, true, f.fs.now()
 	if same {
 		f.pages = versionOf(&a) // the kernel cuts its pages itself
+	}
+	if shown {
+		f.shown = versionOf(&a)
 	}
 	return f.overlay(a), nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jfs/block"
+	"jfs/cache"
 	"jfs/internal/bytepool"
 	"jfs/meta"
 	"jfs/prefetch"
@@ -51,8 +52,12 @@ type Options struct {
 	// OpenCache is how long an open relies on the attribute that was last read or written, without a look at the
 	// database: what other clients have changed meanwhile is not seen. 0 means not at all (close-to-open).
 	OpenCache time.Duration
-	SortDir   bool     // list directories in the order of names, for which they are read as a whole
-	Root      meta.Ino // inode that is the root of the mount (--subdir); 0 means the volume's root
+	// Backed lets the kernel read whole files on the local disk by itself (passthrough); nil: it does not. Of files
+	// that have at least, and at most, so many bytes; 0 means DefaultPassthroughLeast, and no bound.
+	Backed                            *cache.Backed
+	PassthroughLeast, PassthroughMost uint64
+	SortDir                           bool     // list directories in the order of names, for which they are read as a whole
+	Root                              meta.Ino // inode that is the root of the mount (--subdir); 0 means the volume's root
 
 	Virtual        *Virtual // files of the root that no volume stores; nil: there are none
 	PrefixInternal bool     // the special names in the root are .jfs.trash, .jfs.config, ... instead of .trash, .config, ...
@@ -90,6 +95,7 @@ type FS struct {
 	parents parents
 	drain   *drain            // nil without a stage
 	ranges  block.RangeSource // opt.Blocks, if it is one
+	shadows *shadows          // nil without passthrough
 	trust   prefetch.Trust    // in the beginnings of streams, of all files
 
 	ctx    context.Context // of the background work; ends when Close gives up
@@ -116,6 +122,9 @@ func New(v *meta.Volume, opt Options) *FS {
 	}
 	if opt.Stall == 0 {
 		opt.Stall = defaultStall
+	}
+	if opt.PassthroughLeast == 0 {
+		opt.PassthroughLeast = DefaultPassthroughLeast
 	}
 	if opt.OpenInodes == 0 {
 		opt.OpenInodes = defaultOpenInodes
@@ -148,9 +157,11 @@ func New(v *meta.Volume, opt Options) *FS {
 		default:
 		}
 	})
+	near, _ := opt.Blocks.(warmer)
 	f.startDrain()
 	f.ranges, _ = f.opt.Blocks.(block.RangeSource) // behind the stage, if there is one
 	f.loop.Go(f.flusher)
+	f.startShadows(near)
 	return f
 }
 
@@ -168,6 +179,7 @@ func (f *FS) Close(ctx context.Context) error {
 	f.cancel()
 	f.drain.wait()
 	f.work.Wait()
+	f.shadows.end()
 	return err
 }
 
@@ -181,6 +193,7 @@ func (f *FS) Drain(ctx context.Context) error {
 
 // FlushAll writes out all dirty files.
 func (f *FS) FlushAll(ctx context.Context) error {
+	f.shadows.gatherAll(ctx)
 	var failed []error
 	for _, fl := range f.dirtyFiles() {
 		if err := fl.flush(ctx); err != nil {

@@ -3,9 +3,11 @@ package fs
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"syscall"
 
+	"jfs/cache"
 	"jfs/internal/posix"
 	"jfs/meta"
 	"jfs/prefetch"
@@ -17,6 +19,10 @@ type Handle struct {
 	file  *file
 	flags int
 	found meta.Attr
+
+	back    *cache.Backing // what the kernel reads instead of asking; nil: it asks. Does not change once the open is answered
+	joined  bool           // it asks nevertheless, but for what is mapped
+	entered bool           // counted by the file's shadow
 
 	mu       sync.Mutex // guards the rest
 	detector *prefetch.Detector
@@ -55,6 +61,9 @@ func (f *FS) Open(ctx context.Context, who meta.Cred, ino meta.Ino, flags int) (
 		if _, err = fl.truncate(ctx, who, 0, true); err == nil {
 			err = h.dropSetID(ctx, who)
 		}
+	}
+	if err == nil {
+		err = h.enter(ctx)
 	}
 	if err != nil {
 		h.Release(ctx)
@@ -120,6 +129,10 @@ func (f *FS) Create(ctx context.Context, who meta.Cred, dir meta.Ino, name strin
 	fl.made(&node.Attr)
 	h := f.handle(fl, flags)
 	h.found = node.Attr
+	if err := h.enter(ctx); err != nil {
+		h.Release(ctx)
+		return Inode{}, nil, err
+	}
 	return node, h, nil
 }
 
@@ -143,6 +156,9 @@ func (h *Handle) Writable() bool { return h.flags&syscall.O_ACCMODE != syscall.O
 
 // Read fills dst with the bytes from off on; it gives less only at the end of the file.
 func (h *Handle) Read(ctx context.Context, off uint64, dst []byte) (int, error) {
+	if h.joined { // what others have stored in mappings is there only
+		return h.readBack(off, dst)
+	}
 	n, err := h.file.read(ctx, off, dst, h.readAhead(ctx, off, len(dst)))
 	if n > 0 && h.flags&syscall.O_NOATIME == 0 {
 		h.file.accessed(ctx)
@@ -164,7 +180,11 @@ func (h *Handle) WriteAs(ctx context.Context, off uint64, src []byte, atEnd bool
 	if len(src) == 0 {
 		return 0, nil
 	}
-	if err := h.file.write(ctx, off, src, atEnd); err != nil {
+	write := h.file.write
+	if h.file.shadow.following.Load() {
+		write = h.file.writeBoth
+	}
+	if err := write(ctx, off, src, atEnd); err != nil {
 		return 0, err
 	}
 	return len(src), nil
@@ -177,11 +197,19 @@ func (h *Handle) Flush(ctx context.Context) error {
 	if !h.Writable() {
 		return nil
 	}
+	if err := h.file.gatherNow(ctx); err != nil {
+		return err
+	}
 	return h.file.flush(ctx)
 }
 
 // Fsync is fsync(2): Flush, after which a crash of the machine loses nothing either.
-func (h *Handle) Fsync(ctx context.Context) error { return h.file.sync(ctx) }
+func (h *Handle) Fsync(ctx context.Context) error {
+	if err := h.file.gatherNow(ctx); err != nil {
+		return err
+	}
+	return h.file.sync(ctx)
+}
 
 // Truncate is ftruncate(2).
 func (h *Handle) Truncate(ctx context.Context, who meta.Cred, length uint64) (meta.Attr, error) {
@@ -197,8 +225,14 @@ func (h *Handle) Release(context.Context) {
 	h.mu.Lock()
 	h.detector.Close()
 	h.mu.Unlock()
+	if h.joined && h.Writable() {
+		if err := fl.gatherNow(f.ctx); err != nil {
+			f.log.Error("write out what was stored in a mapping", "inode", fl.ino, "err", err)
+		}
+	}
 	dirty := fl.unstaged()
 	end := func() {
+		h.leave()
 		if err := f.vol.CloseFile(f.ctx, fl.ino); err != nil {
 			f.log.Warn("remove unlinked file after its last close", "inode", fl.ino, "err", err)
 		}
@@ -214,4 +248,13 @@ func (h *Handle) Release(context.Context) {
 		}
 		end()
 	})
+}
+
+// readBack is Read of a handle that has joined a shadow.
+func (h *Handle) readBack(off uint64, dst []byte) (int, error) {
+	n, err := h.back.File().ReadAt(dst, int64(off))
+	if err != nil && err != io.EOF {
+		return 0, errShadow(err)
+	}
+	return n, nil
 }

@@ -441,6 +441,7 @@ func (f *file) publish(batch []*slice) error {
 	}
 	if refused {
 		f.lost = err
+		f.shown = version{} // the shadow has more
 		f.settlePromise()
 		return err
 	}
@@ -449,12 +450,28 @@ func (f *file) publish(batch []*slice) error {
 	if c.Again {
 		f.dropViews() // the attribute before the change is not known
 	}
-	for _, w := range c.Slices {
-		if view, ok := f.views[w.Index]; ok || f.fresh {
-			f.views[w.Index] = meta.View(append(view[:len(view):len(view)], w.Slice))
-		}
-	}
+	f.show(c.Slices)
 	return nil
+}
+
+// show puts records that were published over the views that are known. Those of a chunk go together, because each view
+// is made anew. f.mu is held.
+func (f *file) show(records []meta.Written) {
+	for len(records) > 0 {
+		index, n := records[0].Index, 1
+		for n < len(records) && records[n].Index == index {
+			n++
+		}
+		if view, ok := f.views[index]; ok || f.fresh {
+			list := make([]meta.Slice, 0, len(view)+n)
+			list = append(list, view...)
+			for _, w := range records[:n] {
+				list = append(list, w.Slice)
+			}
+			f.views[index] = meta.View(list)
+		}
+		records = records[n:]
+	}
 }
 
 // drop gives back the memory of a slice that was refused.

@@ -204,6 +204,37 @@ func BenchmarkViewSequential(b *testing.B) {
 	}
 }
 
+// scattered are records of a program that writes at random places of a chunk.
+func scattered(n int) []Slice {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	records := make([]Slice, n)
+	for i := range records {
+		records[i] = Slice{Pos: rnd.Uint32N(ChunkSize/4096) * 4096, ID: uint64(i + 1), Size: 4096, Len: 4096}
+	}
+	return records
+}
+
+// TestViewAllocations: a view costs a list and one with the gaps, however many records there are; where each makes two more
+// of another, the list grows.
+func TestViewAllocations(t *testing.T) {
+	whole := append([]Slice{{ID: 9, Size: ChunkSize, Len: ChunkSize}}, scattered(300)...)
+	for name, one := range map[string]struct {
+		records []Slice
+		want    float64
+	}{"with gaps": {scattered(2000), 2}, "without": {scattered(1), 2}, "over one": {whole, 5}, "none": {nil, 0}} {
+		if got := testing.AllocsPerRun(10, func() { View(one.records) }); got > one.want {
+			t.Errorf("%s: %v allocations, want %v", name, got, one.want)
+		}
+	}
+}
+
+func BenchmarkViewScattered(b *testing.B) {
+	records := scattered(2000)
+	for b.Loop() {
+		View(records)
+	}
+}
+
 func TestAlign4K(t *testing.T) {
 	for n, want := range map[uint64]int64{0: 4096, 1: 4096, 4096: 4096, 4097: 8192, 1 << 50: 1 << 50} {
 		if got := Align4K(n); got != want {

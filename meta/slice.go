@@ -3,6 +3,7 @@ package meta
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -71,10 +72,14 @@ func DecodeSlices(b []byte) ([]Slice, error) {
 }
 
 // View paints the records in order, later ones over earlier ones, and returns what is seen: ordered by Pos,
-// without gaps from 0 to the last painted byte, gaps as ID 0.
+// without gaps from 0 to the last painted byte, gaps as ID 0. The result is new memory.
 func View(records []Slice) []Slice {
-	// seen is ordered by Pos and free of overlaps after every step.
-	var seen []Slice
+	if len(records) == 0 {
+		return nil
+	}
+	// seen is ordered by Pos and free of overlaps after every step. It is painted on in place: thousands of scattered
+	// writes would else copy it thousands of times. A record that is put into the middle of another makes two more.
+	seen := make([]Slice, 0, len(records)+2)
 	for _, r := range records {
 		if r.Len == 0 {
 			continue
@@ -85,8 +90,19 @@ func View(records []Slice) []Slice {
 		}
 		seen = paint(seen, r)
 	}
-	var out []Slice
+	gaps := 0
 	var at uint32
+	for _, s := range seen {
+		if s.Pos > at {
+			gaps++
+		}
+		at = s.Pos + s.Len
+	}
+	if gaps == 0 {
+		return seen
+	}
+	out := make([]Slice, 0, len(seen)+gaps)
+	at = 0
 	for _, s := range seen {
 		if s.Pos > at {
 			out = append(out, Slice{Pos: at, Len: s.Pos - at})
@@ -99,7 +115,7 @@ func View(records []Slice) []Slice {
 
 func end(s Slice) uint64 { return uint64(s.Pos) + uint64(s.Len) }
 
-// paint puts r over an ordered list and keeps it ordered.
+// paint puts r over an ordered list, which it changes, and keeps it ordered.
 func paint(seen []Slice, r Slice) []Slice {
 	// [i, j) are the items that r touches.
 	i := sort.Search(len(seen), func(k int) bool { return end(seen[k]) > uint64(r.Pos) })
@@ -107,13 +123,15 @@ func paint(seen []Slice, r Slice) []Slice {
 	for j < len(seen) && uint64(seen[j].Pos) < end(r) {
 		j++
 	}
-	mid := make([]Slice, 0, 3)
+	var mid [3]Slice
+	n := 0
 	if i < j && seen[i].Pos < r.Pos {
-		left := seen[i]
-		left.Len = r.Pos - left.Pos
-		mid = append(mid, left)
+		mid[n] = seen[i]
+		mid[n].Len = r.Pos - seen[i].Pos
+		n++
 	}
-	mid = append(mid, r)
+	mid[n] = r
+	n++
 	if i < j && end(seen[j-1]) > end(r) {
 		right := seen[j-1]
 		cut := uint32(end(r) - uint64(right.Pos))
@@ -122,7 +140,8 @@ func paint(seen []Slice, r Slice) []Slice {
 		if right.ID != 0 {
 			right.Off += cut
 		}
-		mid = append(mid, right)
+		mid[n] = right
+		n++
 	}
-	return append(seen[:i:i], append(mid, seen[j:]...)...)
+	return slices.Replace(seen, i, j, mid[:n]...)
 }

@@ -89,6 +89,9 @@ func axis(p bench.Phase, v float64) string {
 	if p.Measure == bench.Throughput {
 		v /= 1 << 20
 	}
+	if v >= 1e4 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 

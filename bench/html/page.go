@@ -28,6 +28,13 @@ type page struct {
 	Costs        [][]string
 	Origins      []origin
 	Environments []environment
+	Extras       []Extra
+}
+
+// Extra is a part of the page that somebody else has made, with the page's classes and colours.
+type Extra struct {
+	Title string
+	Body  template.HTML
 }
 
 // group is results of one kind, side by side.
@@ -61,9 +68,10 @@ type environment struct {
 	Mount string
 }
 
-// Write writes the page: a comparison, if there is one, and its results or those given, those of one kind side by side.
-func Write(w io.Writer, results []*bench.Result, c *bench.Comparison, prices bench.Prices) error {
-	p := page{Comparison: c, Currency: prices.Currency, Calls: "open to close of a file, or a single call on big ones"}
+// Write writes the page: a comparison, if there is one, and its results or those given, those of one kind side by side;
+// then the extras.
+func Write(w io.Writer, results []*bench.Result, c *bench.Comparison, prices bench.Prices, extras ...Extra) error {
+	p := page{Comparison: c, Extras: extras, Currency: prices.Currency, Calls: "open to close of a file, or a single call on big ones"}
 	if c != nil {
 		p.Title = "Comparison"
 		results = append(c.Results[:len(c.Results):len(c.Results)], results...)

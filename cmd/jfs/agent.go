@@ -20,8 +20,9 @@ const (
 
 // agent serves profiles of this process.
 type agent struct {
-	server http.Server
-	done   sync.WaitGroup
+	address string // "": not served
+	server  http.Server
+	done    sync.WaitGroup
 }
 
 // startAgent starts the agent. No free port is not worth a failure: the mount works without.
@@ -32,12 +33,14 @@ func startAgent(log *slog.Logger) *agent {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	addRecorders(mux)
 	a := &agent{server: http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}
 	for port := agentFirstPort; port < agentFirstPort+agentPorts; port++ {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
+		a.address = l.Addr().String()
 		log.Debug("profiles are served at http://" + l.Addr().String() + "/debug/pprof/")
 		a.done.Go(func() {
 			if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -134,7 +134,7 @@ func (a *app) root() (*cobra.Command, error) {
 	})
 	for _, add := range []func(*cobra.Command) error{
 		a.addFormat, a.addConfig, a.addQuota, a.addDestroy, a.addGC, a.addFsck, a.addRestore, a.addDump, a.addLoad, a.addStatus,
-		a.addInfo, a.addSummary, a.addMount, a.addUmount, a.addBench, a.addObjbench, a.addMdtest, a.addWarmup, a.addRmr, a.addClone, a.addCompact, a.addVersion,
+		a.addInfo, a.addSummary, a.addStats, a.addProfile, a.addDebug, a.addMount, a.addUmount, a.addBench, a.addObjbench, a.addMdtest, a.addWarmup, a.addRmr, a.addClone, a.addCompact, a.addVersion,
 	} {
 		if err := add(root); err != nil {
 			return nil, err

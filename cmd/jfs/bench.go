@@ -33,7 +33,10 @@ func (a *app) addBench(root *cobra.Command) error {
 	}
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "bench" {
-			return a.addBenchCompare(cmd)
+			if err := a.addBenchCompare(cmd); err != nil {
+				return err
+			}
+			return a.addBenchProfile(cmd)
 		}
 	}
 	return nil
@@ -56,6 +59,13 @@ func (a *app) bench(ctx context.Context, opt *benchOptions, path string) (err er
 	}
 	defer func() { err = out.close(err) }()
 	runner := a.benchRunner(path, cfg)
+	var recorder *benchRecorder
+	if opt.pprof != "" {
+		if recorder, err = newBenchRecorder(ctx, path, opt.pprof); err != nil {
+			return err
+		}
+		runner.Record = recorder.record
+	}
 	result, err := runner.Run(ctx, path)
 	if err != nil {
 		err = benchError(ctx, err)
@@ -67,8 +77,19 @@ func (a *app) bench(ctx context.Context, opt *benchOptions, path string) (err er
 	if result.CachesKept != nil {
 		a.log.Warn("the kernel's caches could not be dropped, so reads may come from memory", "err", result.CachesKept)
 	}
+	if recorder != nil {
+		result.Notes = append(result.Notes, "Profiles were taken meanwhile, which costs some of the speed.")
+		extra, rerr := recorder.save()
+		if rerr != nil {
+			return errors.Join(err, rerr)
+		}
+		out.extras = append(out.extras, extra)
+	}
 	if werr := a.printResult(result, out); werr != nil && err == nil {
 		err = werr
+	}
+	if recorder != nil && err == nil {
+		err = recorder.print(a.out)
 	}
 	return err
 }
@@ -143,6 +164,7 @@ type benchOutput struct {
 	json, csv, html *os.File // nil: not wanted
 	files           []benchFile
 	beside          []*bench.Result // shown in the report too
+	extras          []html.Extra    // and these parts
 }
 
 type benchFile struct {
@@ -231,7 +253,7 @@ func (o *benchOutput) write(r *bench.Result) error {
 		}
 	}
 	if o.html != nil {
-		return html.Write(o.html, append([]*bench.Result{r}, o.beside...), nil, o.prices)
+		return html.Write(o.html, append([]*bench.Result{r}, o.beside...), nil, o.prices, o.extras...)
 	}
 	return nil
 }

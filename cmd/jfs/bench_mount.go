@@ -62,6 +62,11 @@ func (a *app) measureConfigs(ctx context.Context, opt *compareOptions, configs [
 	if err := scratchSpace(cfg, all, dir); err != nil {
 		return nil, err
 	}
+	if far := (injectValue{&opt.inject}).String(); far != "" {
+		for _, c := range all {
+			c.mount = append([]string{"--inject", far}, c.mount...) // a configuration may add to it
+		}
+	}
 	for _, c := range all {
 		if err := a.prepareContender(ctx, c); err != nil {
 			return nil, fmt.Errorf("configuration %s: %w", c.Name, err)

@@ -26,6 +26,8 @@ type client struct {
 	backup *maintain.Backup // nil: left to others
 	tally  *tally
 	tasks  *tasks
+	// figures gives all that is counted
+	figures func(context.Context) figures
 	// server and backup, for what asks the mount itself meanwhile
 	mounted atomic.Pointer[mount.Server]
 	backed  atomic.Pointer[maintain.Backup]
@@ -42,7 +44,7 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 		return nil, err
 	}
 	kernel.EnableACL = c.format.EnableACL // else the kernel would take the mask of a list for the rights of the group
-	kernel.AccessLog, kernel.Observe = virtual.AccessLog, c.tally.request
+	kernel.AccessLog, kernel.Observe, kernel.Moved = virtual.AccessLog, c.tally.request, c.tally.moved
 	if c.server, err = mount.Mount(ctx, c.fs, kernel); err != nil {
 		return nil, err
 	}
@@ -59,7 +61,11 @@ func (a *app) openClient(ctx context.Context, url, point string, opt *mountOptio
 // below them still works, and the session ends when nothing more is written.
 func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOptions, lost func(error), parts *closer) (*client, *dataPlane, *fs.Virtual, error) {
 	c := &client{tally: newTally(), tasks: newTasks()}
-	engine, err := a.openWatchedMeta(ctx, url, c.tally)
+	way, err := injectBefore(url, opt.inject.meta, parts)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	engine, err := a.openWatchedMeta(ctx, way, c.tally)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -101,6 +107,9 @@ func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOpti
 	fo := fs.Options{
 		Log: a.log, Blocks: data.cache, Uploader: uploader, Prefetch: data.prefetch, Pool: data.pool, Back: data.back,
 		MaxReadahead: opt.maxReadahead, OpenInodes: opt.openLimit, OpenCache: opt.openCache, SortDir: opt.sortDir, HideInternal: opt.hideInternal, PrefixInternal: opt.prefixInternal,
+	}
+	if fo.Backed = data.backed.Load(); !opt.readOnly {
+		fo.PassthroughMost = fs.DefaultPassthroughMost
 	}
 	if fo.OpenInodes == 0 {
 		fo.OpenInodes = -1

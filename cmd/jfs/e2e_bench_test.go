@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,9 +96,19 @@ func TestE2EBench(t *testing.T) {
 	must(t, err)
 	page, err := os.ReadFile(w.path("r.html"))
 	must(t, err)
-	for _, p := range r.Phases {
+	sheet, err := os.Open(w.path("r.csv"))
+	must(t, err)
+	lines, err := csv.NewReader(sheet).ReadAll()
+	must(t, err)
+	must(t, sheet.Close())
+	for i, p := range r.Phases {
 		if rate := p.Phase.Rate(p.PerSecond()); !strings.Contains(out, rate) || !bytes.Contains(page, []byte(rate)) || len(p.Rounds) != 2 {
 			t.Errorf("%s: %s is not everywhere", p.Phase.Name, rate)
+		}
+		for k, rate := range p.Rates() {
+			if line := lines[1+2*i+k]; line[1] != p.Phase.Name || line[8] != strconv.FormatFloat(rate, 'g', 10, 64) {
+				t.Errorf("%s, round %d: %v in the file for spreadsheets, want %v", p.Phase.Name, k+1, line[:10], rate)
+			}
 		}
 	}
 	if r.Name != "here" || r.Environment.Mount == nil || r.Environment.ReadAhead == "" || !strings.HasPrefix(r.Environment.FileSystem, "fuse.juicefs") {
@@ -183,6 +195,7 @@ func TestE2EBenchCutShort(t *testing.T) {
 
 // TestE2EBenchCompare mounts and measures configurations in turn.
 func TestE2EBenchCompare(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	must(t, os.Mkdir(w.path("scratch"), 0o755))
 	small := []string{"--big-file-size", "1M", "--small-file-count", "3", "--no-warm-up", "--scratch", "$/scratch"}
@@ -211,7 +224,14 @@ func TestE2EBenchCompare(t *testing.T) {
 		}
 	}
 	w.format()
-	w.ok(compare("--rounds", "1", "-c", "a=", "-c", "b=--cache-size 0", "sqlite3://$/m.db")...)
+	w.ok(compare("--rounds", "1", "-c", "a=", "-c", "b=--cache-size 0 --inject store:delay=2ms", "--inject", "store:delay=1ms", "--json", "$/d.json", "sqlite3://$/m.db")...)
+	b, err = os.ReadFile(w.path("d.json"))
+	must(t, err)
+	for _, far := range []string{"1ms", "2ms"} {
+		if !bytes.Contains(b, []byte(`"Inject": "store:delay=`+far)) {
+			t.Errorf("no distance of %s", far)
+		}
+	}
 	for want, args := range map[string][]string{
 		"--compress is a setting of the volume":   compare("-c", "a=", "-c", "b=--compress lz4", "sqlite3://$/m.db"),
 		"configuration b: mount: ":                compare("-c", "a=", "-c", "b=--buffer-size 1M"),
@@ -229,4 +249,56 @@ func TestE2EBenchCompare(t *testing.T) {
 	if left, err := os.ReadDir(w.path("scratch")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
+}
+
+// TestE2EBenchProfiles: a benchmark takes profiles of the mount in each phase, which can be shown, compared and merged.
+func TestE2EBenchProfiles(t *testing.T) {
+	w := newWorld(t)
+	w.format()
+	w.ok("mount", "-d", "--no-syslog", "--log", "$/log", "--cache-dir", "$/cache", "sqlite3://$/m.db", "$/mnt")
+	small := []string{"bench", "--big-file-size", "64M", "--small-file-count", "5", "--rounds", "2", "--no-warm-up"}
+	run := func(dir string) string {
+		return w.ok(append(append([]string{}, small...), "--pprof", dir, "--html", "$/r.html", "$/mnt")...)
+	}
+	if out := run("$/a"); !strings.Contains(out, "Write big file: 2 items in ") || !strings.Contains(out, "Profiles were taken meanwhile") {
+		t.Errorf("no profiles in\n%s", out)
+	}
+	page, err := os.ReadFile(w.path("r.html"))
+	must(t, err)
+	if !bytes.Contains(page, []byte("Where the mount spends its time")) || !bytes.Contains(page, []byte(`<svg class="flame"`)) {
+		t.Error("no flame graphs in the report")
+	}
+	for _, dir := range []string{"01-write-big-file", "05-stat-file"} {
+		for _, file := range []string{"cpu.pprof", "allocs.pprof", "heap.pprof", "mutex.pprof", "block.pprof", "goroutine.pprof", "trace.out"} {
+			if info, err := os.Stat(w.path("a/" + dir + "/" + file)); err != nil || info.Size() == 0 {
+				t.Errorf("%s/%s: %v", dir, file, err)
+			}
+		}
+	}
+	run("$/b")
+	out := w.ok("bench", "profile", "--kind", "allocs", "--phase", "Write big", "--html", "$/p.html", "$/a")
+	if !strings.Contains(out, "allocated: ") || !strings.Contains(out, "FLAT") || strings.Contains(out, "Stat file") {
+		t.Errorf("profile:\n%s", out)
+	}
+	if out := w.ok("bench", "profile", "$/a", "$/b"); !strings.Contains(out, "CPU, for each item: ") || !strings.Contains(out, "CHANGE") {
+		t.Errorf("difference:\n%s", out)
+	}
+	w.ok("bench", "profile", "--merge", "$/default.pgo", "$/a", "$/b")
+	if out := w.ok("bench", "profile", "$/default.pgo"); !strings.Contains(out, "CPU: ") {
+		t.Errorf("merged:\n%s", out)
+	}
+	for want, args := range map[string][]string{
+		"$/a is not empty":                     append(append([]string{}, small...), "--pprof", "$/a", "$/mnt"),
+		"is not in a mount of jfs":             append(append([]string{}, small...), "--pprof", "$/c", w.dir),
+		"give a directory that jfs bench":      {"bench", "profile", "$/mnt"},
+		"the capture has no such phase":        {"bench", "profile", "--phase", "x", "$/a"},
+		"give cpu allocs heap":                 {"bench", "profile", "--kind", "x", "$/a"},
+		"one capture is shown or two are comp": {"bench", "profile", "$/a", "$/a", "$/a"},
+	} {
+		w.refused(want, args...)
+	}
+	w.ok("umount", "$/mnt")
+	w.mount()
+	w.refused("mount it without --no-agent", append(append([]string{}, small...), "--pprof", "$/c", "$/mnt")...)
+	w.ok("umount", "$/mnt")
 }

@@ -11,6 +11,7 @@ import (
 
 // TestE2ETwoMountsUnderLoad: two mounts of a volume are worked hard at the same time, apart and in one directory.
 func TestE2ETwoMountsUnderLoad(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(s *stressed) {
 		s.mountAt("a")
 		s.mountAt("b")
@@ -54,6 +55,7 @@ for (1 .. $n) {
 
 // TestE2ELockedCounter: processes on two mounts that count under a lock lose no step.
 func TestE2ELockedCounter(t *testing.T) {
+	t.Parallel()
 	const processes, steps = 3, 20 // of each mount, of each process
 	onEngines(t, func(s *stressed) {
 		s.mountAt("a")
@@ -82,9 +84,9 @@ func TestE2ELockedCounter(t *testing.T) {
 
 // TestE2EDeletesInBulk: the data of a thousand small files is gone with one request.
 func TestE2EDeletesInBulk(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "--trash-days", "0")
-	const files = 1000
-	fill := func(flags ...string) {
+	fill := func(files int, flags ...string) {
 		t.Helper()
 		c.machine("mnt", flags...)
 		must(t, os.Mkdir(c.path("mnt/d"), 0o755))
@@ -107,7 +109,7 @@ func TestE2EDeletesInBulk(t *testing.T) {
 	deletions := func(log string) int { return strings.Count(log, "op=delete ") }
 
 	// A mount that frees no data leaves all of it to gc.
-	fill("--max-deletes", "0")
+	fill(1000, "--max-deletes", "0") // as many as a request can name
 	c.ok("umount", "$/mnt")
 	r := c.run("--verbose", "gc", "--delete", c.url)
 	if n := deletions(r.log); r.code != 0 || n != 1 || c.objects() != 0 {
@@ -116,7 +118,8 @@ func TestE2EDeletesInBulk(t *testing.T) {
 
 	// One that does collects what is removed: how many requests that makes depends on
 	// how quickly names are removed.
-	fill("--verbose")
+	const files = 300
+	fill(files, "--verbose")
 	eventually(t, "the objects are gone", func() error {
 		if n := c.objects(); n != 0 {
 			return fmt.Errorf("%d objects are left", n)

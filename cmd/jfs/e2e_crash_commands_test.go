@@ -99,8 +99,10 @@ func cut(line string) string {
 // TestE2ECrashCommands kills commands in the middle. The volume must be whole afterwards, and the command must come to its
 // end when it is run again.
 func TestE2ECrashCommands(t *testing.T) {
+	t.Parallel()
 	for _, db := range databases() {
 		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			fresh := db.fresh(t, w)
 			c := &crash{world: w, url: fresh(), rnd: rand.New(rand.NewPCG(seed(t), 1))}

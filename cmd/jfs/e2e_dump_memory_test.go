@@ -24,6 +24,7 @@ const (
 
 // TestE2EDumpMemory: the memory of dump and load does not grow with the volume.
 func TestE2EDumpMemory(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.format()
 	var empty struct{ Setting json.RawMessage }

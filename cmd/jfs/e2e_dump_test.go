@@ -26,6 +26,7 @@ import (
 // to SQLite, and in full size from each to each. It must be the same there: for who looks at the records, for who looks
 // through a mount, and for who dumps it again.
 func TestE2EDumpIdentity(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	all := allDatabases()
 	var fresh []func() string

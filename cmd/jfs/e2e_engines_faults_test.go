@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"jfs/internal/testenv"
 	"jfs/meta/metatest"
@@ -19,10 +23,11 @@ const (
 )
 
 // TestE2EEngineFaults lets the server of each database fail under a mount with load: killed and started again,
-// connections cut at any point, commits among them, answers that take a second, and gone for good. Programs see success or
-// EIO, in bounded time; what was acknowledged is there, nothing is half done, the records fit together, and the mount works
+// connections cut at any point, commits among them, answers that take a second, no room on its disk, and gone for good.
+// Programs see success or EIO, or ENOSPC where there is no room, in bounded time; what was acknowledged is there, nothing is half done, the records fit together, and the mount works
 // again by itself.
 func TestE2EEngineFaults(t *testing.T) {
+	t.Parallel()
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
@@ -31,6 +36,7 @@ func TestE2EEngineFaults(t *testing.T) {
 				f.phase("killed", f.kill)
 				f.phase("cut", f.cut)
 				f.phase("slow", f.slow)
+				f.phase("full", f.full)
 			}
 			f.finish()
 		})
@@ -42,15 +48,18 @@ type failing struct {
 	*crash
 	engine engine
 	server *testenv.Server
+	disk   *testenv.Disk // of the server
 	proxy  *testenv.Proxy
 	direct string // url past the proxy
 	rounds int
+	tight  bool // there is to be no room on the disk
 	all    []*survivor
 }
 
 func newFailing(t *testing.T, e engine) *failing {
 	t.Helper()
-	f := &failing{engine: e, server: e.start(t)}
+	f := &failing{engine: e, disk: testenv.SmallDisk(t, e.disk)}
+	f.server = e.start(f.disk)
 	f.proxy = testenv.StartProxy(t, f.server.Addr)
 	f.direct = e.url(f.server.Addr)
 	f.crash = &crash{world: newWorld(t), url: e.url(f.proxy.Addr)}
@@ -60,7 +69,7 @@ func newFailing(t *testing.T, e engine) *failing {
 			f.showLog()
 		}
 	})
-	f.mount("--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
+	f.mount("--enable-xattr", "--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
 	return f
 }
 
@@ -74,6 +83,7 @@ func (f *failing) load(fault func(more func(n int64))) (acked, failed int64) {
 		dir := f.path(fmt.Sprintf("mnt/r%d-%d", f.rounds, i))
 		must(f.t, os.Mkdir(dir, 0o755))
 		s := newSurvivor(dir, uint64(f.rounds*survivors+i))
+		s.full = f.tight
 		own = append(own, s)
 		group.Go(func() { s.work(&stop) })
 	}
@@ -118,7 +128,9 @@ func within(t *testing.T, what string, check func() error) {
 func (f *failing) phase(name string, fault func(more func(n int64))) {
 	f.t.Helper()
 	begin := time.Now()
+	f.tight = name == "full"
 	acked, failed := f.load(fault)
+	f.tight = false
 	f.t.Logf("%s: %d operations acknowledged, %d failed, in %v", name, acked, failed, time.Since(begin).Round(time.Millisecond))
 	if name == "slow" && failed > 0 {
 		f.t.Errorf("%d operations failed on a server that is only slow", failed)
@@ -163,6 +175,46 @@ func (f *failing) slow(more func(n int64)) {
 	more(1)
 	f.proxy.Delay(0)
 	more(progress)
+}
+
+// full leaves no room on the disk of the server, until that has ended or says so, and makes room again.
+func (f *failing) full(more func(n int64)) {
+	more(progress)
+	name := f.path(fmt.Sprint("mnt/large", f.rounds))
+	must(f.t, os.WriteFile(name, nil, 0o644))
+	value := content(60_000, 1)
+	put := func(n int) error { return unix.Setxattr(name, fmt.Sprint("user.v", n), value, 0) }
+	var stop atomic.Bool
+	ended := make(chan error, 1)
+	f.disk.Fill()
+	go func() {
+		for n := range 3000 { // many times what fits into what the server has set aside
+			if err := put(n); err != nil || stop.Load() {
+				ended <- err
+				return
+			}
+		}
+		ended <- nil
+	}()
+	said := "nothing"
+	select {
+	case err := <-ended:
+		if said = fmt.Sprint(err); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EIO) {
+			f.t.Errorf("a change on a full disk: %v", err)
+		}
+		ended <- err
+	case <-f.server.Ended():
+		said = "the server has ended"
+	case <-time.After(2 * enough):
+		f.t.Error("a server on a full disk neither ends nor says so")
+	}
+	f.t.Logf("on a full disk: %s", said)
+	f.disk.Empty()
+	f.server.Revive()
+	stop.Store(true)
+	bounded(f.t, "the end of what filled the disk", func() error { <-ended; return nil })
+	more(progress)
+	must(f.t, put(0))
 }
 
 // finish checks what is there, takes the server away for good, unmounts, and checks once more.

@@ -35,6 +35,7 @@ func (w *world) small(name, size string) (grow func(size string)) {
 
 // TestE2EDatabaseFull: a database without room is ENOSPC to programs, and when there is room again, the mount works.
 func TestE2EDatabaseFull(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		// start gives the url, and what makes room.

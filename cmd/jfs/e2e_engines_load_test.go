@@ -33,6 +33,8 @@ type survivor struct {
 	dirs  map[string]bool   // whether it was acknowledged
 	lines []bool            // of the journal, whether each was acknowledged
 
+	full bool // there may be no room
+
 	acked, failed atomic.Int64
 	stopped       atomic.Pointer[error] // by an answer that no fault of a database excuses
 }
@@ -48,7 +50,7 @@ func (s *survivor) work(stop *atomic.Bool) {
 		switch {
 		case err == nil:
 			s.acked.Add(1)
-		case errors.Is(err, syscall.EIO):
+		case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ENOSPC) && s.full:
 			s.failed.Add(1)
 		default:
 			s.stopped.Store(&err)

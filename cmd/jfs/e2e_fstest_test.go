@@ -13,6 +13,7 @@ var recordGroups = []string{"unlink", "link", "rename", "dir", "name", "owner", 
 
 // TestE2EConformance runs the suite over the program, with the metadata in each database.
 func TestE2EConformance(t *testing.T) {
+	t.Parallel()
 	urls := map[string]func(t *testing.T) string{
 		"sqlite": func(*testing.T) string { return "sqlite3://$/m.db" },
 		"badger": func(*testing.T) string { return "badger://$/meta" },

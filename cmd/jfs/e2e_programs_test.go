@@ -14,6 +14,7 @@ import (
 
 // TestE2EPrograms: programs that people use find what they expect in a mount.
 func TestE2EPrograms(t *testing.T) {
+	t.Parallel()
 	quick := []string{"copy", "tar", "git", "editor", "tools"}
 	for _, engine := range []struct {
 		name string

@@ -18,11 +18,13 @@ import (
 // TestE2ERaces lets processes work against each other through two mounts of one volume. All records must fit together
 // afterwards.
 func TestE2ERaces(t *testing.T) {
+	t.Parallel()
 	for _, db := range databases() {
 		if db.alone {
 			continue
 		}
 		t.Run(db.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.points = append(w.points, "two")
 			c := &crash{world: w, url: db.fresh(t, w)(), rnd: rand.New(rand.NewPCG(seed(t), 2))}

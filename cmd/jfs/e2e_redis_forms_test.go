@@ -15,13 +15,14 @@ import (
 
 // TestE2ERedisForms: a volume whose Redis is reached in other ways than a plain connection to one server.
 func TestE2ERedisForms(t *testing.T) {
+	t.Parallel()
 	t.Run("TLS and ACL", func(t *testing.T) {
+		t.Parallel()
 		certs := testenv.MakeCertificates(t)
 		user := []string{"--user", "tom", "on", ">g@heim", "~*", "+@read", "+@write", "+@connection", "-@dangerous",
 			"+eval", "+evalsha", "+script|load", "+info", "+config|get", "--user", "default", "off"}
 		server := testenv.StartRedisTLS(t, certs, user...)
-		q := url.Values{"tls-ca-cert-file": {certs.CA}, "tls-cert-file": {certs.ClientCert}, "tls-key-file": {certs.ClientKey}}
-		address := func(login string) string { return "rediss://" + login + "@" + server.Addr + "/1?" + q.Encode() }
+		address := func(login string) string { return "rediss://" + login + "@" + server.Addr + "/1?" + secure(certs) }
 		w := newWorld(t)
 		w.refused("wrong user or password", "status", address("tom:falsch"))
 		w.refused("META_PASSWORD", "status", address("tom"))
@@ -32,20 +33,44 @@ func TestE2ERedisForms(t *testing.T) {
 		w.env = []string{"META_PASSWORD_FILE=" + w.path("nowhere")}
 		w.refused("read the password", "status", address("tom"))
 	})
+	t.Run("cluster with TLS", func(t *testing.T) {
+		t.Parallel()
+		certs := testenv.MakeCertificates(t)
+		c := testenv.StartRedisClusterTLS(t, certs, 3)
+		w := newWorld(t)
+		redisForm(w, "rediss://"+c.Addrs()+"/1?"+secure(certs))
+		w.refused("certificate", "status", "rediss://"+c.Addrs()+"/1")
+	})
+	t.Run("Sentinel with TLS", func(t *testing.T) {
+		t.Parallel()
+		certs := testenv.MakeCertificates(t)
+		s := testenv.StartRedisSentinelsTLS(t, certs, "")
+		w := newWorld(t)
+		redisForm(w, "rediss://"+s.Hosts()+"/1?"+secure(certs))
+		redisFailover(w, s, "", "rediss://"+s.Hosts()+"/2?"+secure(certs))
+	})
 	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
 		c := testenv.StartRedisCluster(t, 3, false)
 		redisForm(newWorld(t), "redis://"+c.Addrs()+"/1")
 		redisForm(newWorld(t), "redis://"+c.Nodes[2].Addr+"/2")
 	})
 	t.Run("Sentinel", func(t *testing.T) {
+		t.Parallel()
 		s := testenv.StartRedisSentinels(t, "geheim")
 		w := newWorld(t)
 		w.refused("SENTINEL_PASSWORD", "status", "redis://"+s.Hosts()+"/1")
 		w.env = []string{"SENTINEL_PASSWORD=geheim"}
 		redisForm(w, "redis://"+s.Hosts()+"/1")
 		redisReplica(w, s, "redis://"+s.Hosts()+"/3")
-		redisFailover(w, s, "redis://"+s.Hosts()+"/2")
+		redisFailover(w, s, "geheim", "redis://"+s.Hosts()+"/2")
 	})
+}
+
+// secure is what a URL says of certificates.
+func secure(certs *testenv.Certificates) string {
+	q := url.Values{"tls-ca-cert-file": {certs.CA}, "tls-cert-file": {certs.ClientCert}, "tls-key-file": {certs.ClientKey}}
+	return q.Encode()
 }
 
 // redisForm is the life of a volume.
@@ -104,7 +129,7 @@ func redisReplica(w *world, s *testenv.RedisSentinels, db string) {
 
 // redisFailover kills the master under programs that write files, each of which is either there afterwards or was told
 // to have failed, and the mount goes on by itself.
-func redisFailover(w *world, s *testenv.RedisSentinels, db string) {
+func redisFailover(w *world, s *testenv.RedisSentinels, password, db string) {
 	t := w.t
 	w.ok("format", "--bucket", "$/objects2", "--trash-days", "0", db, "myjfs")
 	w.mountAt(db)
@@ -162,7 +187,7 @@ func redisFailover(w *world, s *testenv.RedisSentinels, db string) {
 		t.Fatalf("%s replicas have the changes", got)
 	}
 	s.Master.Kill()
-	s.Promoted(t, "geheim")
+	s.Promoted(t, password)
 	since := counts()
 	more(10)
 	stop.Store(true)

@@ -83,6 +83,7 @@ iodepth=4
 
 // TestE2EStress: programs that are made to break file systems find no fault, and leave none.
 func TestE2EStress(t *testing.T) {
+	t.Parallel()
 	onEngines(t, func(s *stressed) {
 		t := s.t
 		s.mountAt("mnt")

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +30,10 @@ func onEngines(t *testing.T, run func(*stressed)) {
 		"sqlite": func(*testing.T) string { return "sqlite3://$/m.db" },
 		"redis":  func(t *testing.T) string { return "redis://" + testenv.Redis(t) + "/1" },
 	} {
-		t.Run(name, func(t *testing.T) { run(newStressed(t, url(t))) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(newStressed(t, url(t)))
+		})
 	}
 }
 
@@ -147,20 +152,57 @@ func (s *stressed) age() {
 	}))
 }
 
-// resident gives the memory of a mount's process in bytes.
-func (s *stressed) resident(name string) int {
+// process gives the number of a mount's process.
+func (s *stressed) process(name string) int {
 	s.t.Helper()
 	for _, other := range s.sessions(s.url) {
-		if other.MountPoint != s.path(name) {
-			continue
+		if other.MountPoint == s.path(name) {
+			return other.ProcessID
 		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", other.ProcessID))
-		must(s.t, err)
-		_, rest, _ := strings.Cut(string(text), "VmRSS:")
-		kib, err := strconv.Atoi(strings.Fields(rest)[0])
-		must(s.t, err)
-		return kib << 10
 	}
 	s.t.Fatalf("no session is mounted at %s", name)
 	return 0
+}
+
+// resident gives the memory of a mount's process in bytes.
+func (s *stressed) resident(name string) int {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process(name)))
+	must(s.t, err)
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	must(s.t, err)
+	return kib << 10
+}
+
+// live gives the bytes that a mount's process has allocated and can still reach: what it holds, not what the collector has not
+// come to yet.
+func (s *stressed) live(name string) int {
+	s.t.Helper()
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.process(name)))
+	must(s.t, err)
+	for port := agentFirstPort; port < agentFirstPort+agentPorts; port++ {
+		agent := fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/", port)
+		if got, err := fetch(agent + "cmdline"); err != nil || !bytes.Equal(bytes.TrimRight(got, "\x00"), bytes.TrimRight(command, "\x00")) {
+			continue
+		}
+		heap, err := fetch(agent + "heap?gc=1&debug=1")
+		must(s.t, err)
+		_, rest, _ := strings.Cut(string(heap), "# HeapAlloc = ")
+		n, err := strconv.Atoi(strings.Fields(rest)[0])
+		must(s.t, err)
+		return n
+	}
+	s.t.Fatalf("the mount at %s serves no profiles", name)
+	return 0
+}
+
+func fetch(url string) ([]byte, error) {
+	client := http.Client{Timeout: time.Minute}
+	answer, err := client.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	return io.ReadAll(answer.Body)
 }

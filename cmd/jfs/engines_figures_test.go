@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +21,8 @@ import (
 // TestEngineFigures asserts the round trips of the main operations on the wire, and with -v shows rates and the server's
 // processor time, which docs/choosing-an-engine.md has from a run with -soak. Nothing of a time is asserted.
 func TestEngineFigures(t *testing.T) {
+	t.Parallel()
+	t.Logf("the proxy alone, 1 ms later: %.2f ms for a trip", echoes(t))
 	for _, e := range engines {
 		t.Run(e.name, func(t *testing.T) {
 			server := e.start(t)
@@ -27,6 +32,38 @@ func TestEngineFigures(t *testing.T) {
 			measureEngine(t, e.name, server, proxy, e.url(proxy.Addr), 1)
 		})
 	}
+}
+
+// echoes gives the milliseconds, in the middle of all, that a trip takes to a server that says at once what it is told, through
+// a proxy that holds answers back for one.
+func echoes(t *testing.T) float64 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			_, _ = io.Copy(c, c) // until the test ends
+			c.Close()
+		}
+	}()
+	proxy := testenv.StartProxy(t, l.Addr().String())
+	proxy.Delay(time.Millisecond)
+	c, err := net.Dial("tcp", proxy.Addr)
+	must(t, err)
+	defer c.Close()
+	b := make([]byte, 100)
+	took := make([]float64, soaking(48, 1000))
+	for i := range took {
+		begin := time.Now()
+		_, err := c.Write(b)
+		must(t, err)
+		_, err = io.ReadFull(c, b)
+		must(t, err)
+		took[i] = float64(time.Since(begin).Microseconds()) / 1000
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 func openFigures(t *testing.T, url, name string) *meta.Volume {

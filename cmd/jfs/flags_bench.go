@@ -37,11 +37,16 @@ type outputOptions struct {
 type benchOptions struct {
 	workOptions
 	outputOptions
+	pprof string
 }
 
 func benchFlags() table[benchOptions] {
-	return append(workFlags(func(o *benchOptions) *workOptions { return &o.workOptions }, "3"),
+	t := append(workFlags(func(o *benchOptions) *workOptions { return &o.workOptions }, "3"),
 		outputFlags(func(o *benchOptions) *outputOptions { return &o.outputOptions })...)
+	return append(t, flag[benchOptions]{
+		name: "pprof", to: toText(func(o *benchOptions) *string { return &o.pprof }),
+		help: "take profiles of the mount meanwhile, and keep them in this directory: of CPU, memory, locks and goroutines, and an execution trace of each phase",
+	})
 }
 
 func workFlags[T any](in func(*T) *workOptions, rounds string) table[T] {
@@ -82,6 +87,7 @@ type compareOptions struct {
 	configs    []string
 	file       string
 	scratch    string
+	inject     distances
 	regression float64 // share, from 0 to 1; less than 0: not asked for
 }
 
@@ -90,6 +96,7 @@ func compareFlags() table[compareOptions] {
 		{name: "config", short: "c", to: func(o *compareOptions) pflag.Value { return wordsValue{&o.configs} }, help: "configuration as NAME=FLAGS, such as 'fast=--writeback --buffer-size 1G'; the first one is the base. Flags of format make a volume of its own"},
 		{name: "configs", to: toText(func(o *compareOptions) *string { return &o.file }), help: "YAML file with configurations: a list of name, flags and, if wanted, meta (the META-URL)"},
 		{name: "scratch", to: toText(func(o *compareOptions) *string { return &o.scratch }), help: "directory for caches, and for the volumes that are made where no META-URL is given; default: that of temporary files"},
+		{name: "inject", to: func(o *compareOptions) pflag.Value { return injectValue{&o.inject} }, help: "make the store or the database distant in all configurations, as in \"store:delay=20ms,bandwidth=100M,errors=1%;meta:delay=2ms\""},
 		{name: "max-regression", to: func(o *compareOptions) pflag.Value { return &percentValue{to: &o.regression} }, help: "end with exit code 2 if anything is significantly slower than the base by more than this, such as 5%"},
 	}
 	t = append(t, workFlags(func(o *compareOptions) *workOptions { return &o.workOptions }, "0")...)

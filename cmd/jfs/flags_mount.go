@@ -82,12 +82,23 @@ type mountOptions struct {
 	eviction     string
 	cacheScan    time.Duration
 	cacheExpire  time.Duration
+	passthrough  string
 
 	writeback     bool
 	stageMost     int64 // bytes of a flush
 	stageWriters  int
 	uploadDelay   time.Duration
 	uploadBetween hours
+
+	inject distances
+
+	metrics      string
+	labels       string
+	consul       string
+	metricsGiven bool // on the command line
+	consulGiven  bool
+	inBackground bool       // serves a mount that -d has started
+	ports        mountPorts // found while mounting
 }
 
 type mountTable = table[mountOptions]
@@ -219,15 +230,17 @@ func mountCacheFlags() mountTable {
 		{name: "cache-eviction", def: "2-random", to: choice(func(o *mountOptions) *string { return &o.eviction }, "2-random", "lru", "none"), help: "which blocks go when the cache is full: 2-random, lru, or none for no new ones"},
 		{name: "cache-scan-interval", def: "1h", to: span(func(o *mountOptions) *time.Duration { return &o.cacheScan }), help: "interval at which the cache is compared with its disk; 0 for never"},
 		{name: "cache-expire", def: "0s", to: span(func(o *mountOptions) *time.Duration { return &o.cacheExpire }), help: "blocks go that were not read for so long; 0 for never"},
+		{name: "passthrough", def: "off", to: choice(func(o *mountOptions) *string { return &o.passthrough }, "auto", "off"), help: "let the kernel read files by itself that lie whole in the cache on disk: auto, where it can, or off"},
 		{name: "memory-cache-size", def: defaultMemoryCache, to: mib(func(o *mountOptions) *int64 { return &o.memoryCache }), help: "cache in memory in front of the one on disk, in MiB unless a unit is given; 0 for none"},
 	}
 }
 
 func mountMetricsFlags() mountTable {
 	return mountTable{
-		{name: "metrics", def: "127.0.0.1:9567", state: later, help: "address at which metrics are served"},
-		{name: "custom-labels", state: later, help: "labels of the metrics"},
-		{name: "consul", def: "127.0.0.1:8500", state: later, help: "address of a Consul agent"},
+		{name: "inject", to: func(o *mountOptions) pflag.Value { return injectValue{&o.inject} }, help: "for measurements: make the store or the database distant, as in \"store:delay=20ms,bandwidth=100M,errors=1%;meta:delay=2ms\""},
+		{name: "metrics", def: "127.0.0.1:9567", to: toText(func(o *mountOptions) *string { return &o.metrics }), help: "address at which metrics are served at /metrics, for Prometheus; if it is in use and was not asked for, a free port is taken; \"\" for none"},
+		{name: "custom-labels", to: toText(func(o *mountOptions) *string { return &o.labels }), help: "labels that all metrics get, such as \"zone:a;team:storage\""},
+		{name: "consul", def: "127.0.0.1:8500", to: toText(func(o *mountOptions) *string { return &o.consul }), help: "address of a Consul agent, with which the address of the metrics is registered; only if it is given"},
 		{name: "no-usage-report", boolean: true, state: holds, help: "send no report of usage, as is never done"},
 	}
 }

@@ -55,8 +55,8 @@ func TestOfficialFlags(t *testing.T) {
 			t.Errorf("%s --%s: no help", f[0], f[1])
 		}
 	}
-	if n != 189 {
-		t.Errorf("%d flags in the list, want 189", n)
+	if n != 202 {
+		t.Errorf("%d flags in the list, want 202", n)
 	}
 }
 
@@ -83,6 +83,7 @@ func TestMountDefaults(t *testing.T) {
 		getTimeout: time.Minute, putTimeout: time.Minute, retries: 10, maxUploads: 20, maxDownloads: 200, maxDeletes: 10,
 		bufferSize: 300 << 20, prefetch: 1, memoryCache: 100 << 20, cacheDir: "/var/jfsCache", cacheMode: 0o600,
 		cacheSize: 100 << 30, freeSpace: 0.1, checksum: "extend", eviction: "2-random", cacheScan: time.Hour, stageWriters: 1000,
+		metrics: "127.0.0.1:9567", consul: "127.0.0.1:8500", passthrough: "off",
 	}
 	got := *opt
 	if len(got.fuse) != 0 {
@@ -154,7 +155,8 @@ func TestRefusedFlags(t *testing.T) {
 		{"--upload-delay=1h", ""},
 		{"--writeback=false", ""},
 		{"--writeback=maybe", "neither true nor false"},
-		{"--metrics=127.0.0.1:9567", "--metrics is not supported by this version yet"},
+		{"--metrics=127.0.0.1:9567", ""},
+		{"--consul=127.0.0.1:8500", ""},
 		{"--no-usage-report", ""},
 		{"--atime-mode=noatime", ""},
 		{"--atime-mode=sometimes", "none of noatime, relatime, strictatime"},

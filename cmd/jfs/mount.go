@@ -70,6 +70,7 @@ func (a *app) mount(ctx context.Context, set *pflag.FlagSet, opt *mountOptions, 
 	case parent != nil:
 		a.tell = parent.failed
 		ready = parent.ready
+		opt.inBackground = true
 		signal.Ignore(syscall.SIGHUP)
 		a.logToSyslog(opt)
 	case opt.background:
@@ -116,7 +117,9 @@ func (o *mountOptions) complete(set *pflag.FlagSet) (err error) {
 	case o.maxDownloads == 0:
 		return errors.New("--max-downloads 0: at least 1 is needed")
 	}
-	return nil
+	o.metricsGiven, o.consulGiven = set.Changed("metrics"), set.Changed("consul")
+	_, err = parseLabels(o.labels)
+	return err
 }
 
 // prepareMountPoint makes the directory if it is missing, and takes away what a mount has left there whose process
@@ -196,7 +199,13 @@ func (a *app) serveMount(ctx context.Context, opt *mountOptions, url, point stri
 		err = errors.Join(err, parts.close(end, a.log))
 	}()
 	if !a.global.noAgent {
-		parts.add("agent", startAgent(a.log).close)
+		agent := startAgent(a.log)
+		opt.ports.DebugAgent = agent.address
+		parts.add("agent", agent.close)
+	}
+	metrics := a.listenMetrics(opt)
+	if metrics != nil {
+		parts.add("metrics", metrics.close)
 	}
 	lost := func(err error) { give(exitError{exitLost, fmt.Errorf("the volume is lost: %w", err)}) }
 	c, err := a.openClient(ctx, url, point, opt, lost, &parts)
@@ -209,6 +218,9 @@ func (a *app) serveMount(ctx context.Context, opt *mountOptions, url, point stri
 		c.server.Serve()
 	}()
 	err = c.server.WaitMounted(ctx)
+	if err == nil && metrics != nil {
+		err = metrics.serve(ctx, c, point, opt)
+	}
 	if err == nil {
 		err = ready(c.format.Name)
 	}

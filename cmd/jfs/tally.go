@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,14 +28,30 @@ type tally struct {
 	errors    sync.Map // syscall.Errno -> *atomic.Int64
 	requests  [object.Ops]cost
 	reqErrors atomic.Int64
-	trips     atomic.Int64 // round trips to the database, if its engine tells of them
-	tripsOf   func() int64 // nil: trips counts
+
+	read, written cost // by the kernel's requests
+	// of all requests of the kernel, all operations of the metadata, all transactions, reads, writes
+	opTimes, metaTimes, changeTimes, readSizes, writtenSizes spread
+	reqTimes                                                 [object.Ops]spread
+
+	trips   atomic.Int64 // round trips to the database, if its engine tells of them
+	tripsOf func() int64 // nil: trips counts
 }
 
 // cost is a number of things with what they took.
 type cost struct{ n, nanos, bytes atomic.Int64 }
 
-func newTally() *tally { return &tally{started: time.Now()} }
+func newTally() *tally {
+	t := &tally{
+		started: time.Now(),
+		opTimes: newSpread(operationBounds()), metaTimes: newSpread(operationBounds()), changeTimes: newSpread(operationBounds()),
+		readSizes: newSpread(sizeBounds()), writtenSizes: newSpread(sizeBounds()),
+	}
+	for op := range t.reqTimes {
+		t.reqTimes[op] = newSpread(requestBounds())
+	}
+	return t
+}
 
 func (c *cost) add(took time.Duration) {
 	c.n.Add(1)
@@ -53,10 +70,16 @@ func addTo(all *sync.Map, name string, took time.Duration) {
 }
 
 // Operation counts an operation of the metadata.
-func (t *tally) Operation(name string, took time.Duration) { addTo(&t.metaOps, name, took) }
+func (t *tally) Operation(name string, took time.Duration) {
+	addTo(&t.metaOps, name, took)
+	t.metaTimes.add(took.Seconds())
+}
 
 // Transaction counts a transaction of the database.
-func (t *tally) Transaction(took time.Duration) { t.changes.add(took) }
+func (t *tally) Transaction(took time.Duration) {
+	t.changes.add(took)
+	t.changeTimes.add(took.Seconds())
+}
 
 // trip counts a round trip to the database.
 func (t *tally) trip() { t.trips.Add(1) }
@@ -64,6 +87,7 @@ func (t *tally) trip() { t.trips.Add(1) }
 // request counts a request of the kernel.
 func (t *tally) request(op string, took time.Duration, errno syscall.Errno) {
 	addTo(&t.ops, op, took)
+	t.opTimes.add(took.Seconds())
 	if errno != 0 {
 		n, ok := t.errors.Load(errno)
 		if !ok {
@@ -73,11 +97,23 @@ func (t *tally) request(op string, took time.Duration, errno syscall.Errno) {
 	}
 }
 
+// moved counts the bytes of a read or write of the kernel.
+func (t *tally) moved(write bool, n int) {
+	c, s := &t.read, &t.readSizes
+	if write {
+		c, s = &t.written, &t.writtenSizes
+	}
+	c.n.Add(1)
+	c.bytes.Add(int64(n))
+	s.add(float64(n))
+}
+
 // Observe counts a request to the object store.
 func (t *tally) Observe(op object.Op, bytes int64, took time.Duration, err error) {
 	c := &t.requests[op]
 	c.add(took)
 	c.bytes.Add(bytes)
+	t.reqTimes[op].add(took.Seconds())
 	if err != nil {
 		t.reqErrors.Add(1)
 	}
@@ -88,6 +124,9 @@ var (
 	_ meta.Observer   = (*tally)(nil)
 )
 
+// methodName is what metrics call a request to the store.
+func methodName(op int) string { return strings.ToUpper(object.Op(op).String()) }
+
 // figures are numbers with the names that dashboards and tools of volumes of this format know, without the prefix.
 type figures map[string]float64
 
@@ -96,6 +135,8 @@ func (t *tally) add(f figures) {
 	f.addAll(&t.ops, "fuse_ops_total_", "fuse_ops_durations_seconds_", "fuse_ops_durations_histogram_seconds")
 	f.addAll(&t.metaOps, "meta_ops_total_", "meta_ops_duration_seconds_", "meta_ops_durations_histogram_seconds")
 	f.histogram("transaction_durations_histogram_seconds", float64(t.changes.n.Load()), t.changes.seconds())
+	f.histogram("fuse_read_size_bytes", float64(t.read.n.Load()), float64(t.read.bytes.Load()))
+	f.histogram("fuse_written_size_bytes", float64(t.written.n.Load()), float64(t.written.bytes.Load()))
 	trips := t.trips.Load()
 	if t.tripsOf != nil {
 		trips = t.tripsOf()
@@ -108,7 +149,7 @@ func (t *tally) add(f figures) {
 		return true
 	})
 	for op := range t.requests {
-		c, name := &t.requests[op], strings.ToUpper(object.Op(op).String())
+		c, name := &t.requests[op], methodName(op)
 		f.histogram("object_request_durations_histogram_seconds_"+name, float64(c.n.Load()), c.seconds())
 		if object.Op(op) == object.OpGet || object.Op(op) == object.OpPut {
 			f["object_request_data_bytes_"+name] = float64(c.bytes.Load())
@@ -147,11 +188,24 @@ func (f figures) addProcess() {
 	}
 }
 
+// addRuntime puts in what the runtime of the language takes.
+func (f figures) addRuntime() {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/sched/goroutines:goroutines"},
+	}
+	metrics.Read(samples)
+	for i, name := range []string{"go_memstats_alloc_bytes", "go_memstats_sys_bytes", "go_goroutines"} {
+		if v := samples[i].Value; v.Kind() == metrics.KindUint64 {
+			f[name] = float64(v.Uint64())
+		}
+	}
+}
+
 // lines gives a line for each, in the order of names.
 func (f figures) lines() []byte {
 	var b []byte
 	for _, name := range slices.Sorted(maps.Keys(f)) {
-		b = append(b, "juicefs_"+name+" "...)
+		b = append(b, metricPrefix+name+" "...)
 		b = append(strconv.AppendFloat(b, f[name], 'f', -1, 64), '\n')
 	}
 	return b

@@ -59,10 +59,7 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 	} else {
 		stages = stagesOf(path, asked)
 	}
-	err = mount.Unmount(path, opt.force)
-	if errors.Is(err, mount.ErrBusy) && awaitAnswer(ctx, asked) { // it was this question that kept it busy
-		err = mount.Unmount(path, opt.force)
-	}
+	err = unmountAfter(ctx, asked, func() error { return mount.Unmount(path, opt.force) })
 	if err != nil {
 		if errors.Is(err, mount.ErrBusy) {
 			return busy(path)
@@ -75,23 +72,28 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 	return a.awaitEnd(ctx, pid, path, stages, opt.flush)
 }
 
-// awaitAnswer waits for a question to a mount that has not been answered in time, as one whose database is away does not.
-// It says false if there is none.
-func awaitAnswer(ctx context.Context, asked <-chan struct{}) bool {
+// unmountAfter unmounts. If the mount is busy and a question to it had not been answered before the try, as one whose
+// database is away does not answer in time, it may be the question that kept it busy: then it tries again after the answer.
+func unmountAfter(ctx context.Context, asked <-chan struct{}, unmount func() error) error {
+	// Looked at before the try: the answer may come between the try and a look behind it.
 	select {
 	case <-asked:
-		return false
+		return unmount()
 	default:
+	}
+	err := unmount()
+	if !errors.Is(err, mount.ErrBusy) {
+		return err
 	}
 	timer := time.NewTimer(endTime)
 	defer timer.Stop()
 	select {
 	case <-asked:
-		return true
+		return unmount()
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return false
+	return err
 }
 
 // stagesOf gives the cache directories of a mount, in which it may stage. It closes asked when the mount has answered, which

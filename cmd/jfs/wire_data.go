@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"jfs/block"
@@ -41,6 +42,7 @@ type dataPlane struct {
 	cache    *cache.Tiered
 	prefetch *prefetch.Scheduler
 	back     fs.Back
+	backed   atomic.Pointer[cache.Backed] // files that the kernel can read by itself; nil: there are none
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
@@ -75,7 +77,7 @@ func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, t
 	if err := d.openStage(f, opt, a.log, parts); err != nil {
 		return nil, err
 	}
-	tiers, err := d.openTiers(f.UUID, opt, a.log)
+	tiers, err := d.openTiers(f, opt, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +150,7 @@ func (a *app) reload(d *dataPlane, old meta.Format, opt *mountOptions) func(meta
 func (o *mountOptions) storeOptions(d *dataPlane) storeOptions {
 	return storeOptions{
 		retry: object.RetryOptions{Attempts: o.retries, GetTimeout: o.getTimeout, PutTimeout: o.putTimeout},
-		up:    d.limits.up, down: d.limits.down, told: d.told,
+		up:    d.limits.up, down: d.limits.down, told: d.told, away: o.inject.store,
 	}
 }
 
@@ -187,7 +189,7 @@ func bandwidths(f meta.Format, o *mountOptions) (up, down int64) {
 }
 
 // openTiers opens the caches in memory and on disk. Their size is 0 for none.
-func (d *dataPlane) openTiers(uuid string, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
+func (d *dataPlane) openTiers(f meta.Format, o *mountOptions, log *slog.Logger) (t cache.TieredOptions, err error) {
 	memory, disk := o.memoryCache, o.cacheSize
 	if o.cacheDir == memoryOnly {
 		memory, disk = o.cacheSize, 0
@@ -202,18 +204,56 @@ func (d *dataPlane) openTiers(uuid string, o *mountOptions, log *slog.Logger) (t
 	if disk == 0 {
 		return t, nil
 	}
-	dirs, err := cacheDirs(o.cacheDir, uuid)
+	dirs, err := cacheDirs(o.cacheDir, f.UUID)
 	if err == nil {
 		do := o.diskOptions(log)
-		if s := d.back.Stage; s != nil {
-			do.Beside = func() int64 { return s.Stats().Disk }
+		do.Beside = func() (n int64) {
+			if s := d.back.Stage; s != nil {
+				n += s.Stats().Disk
+			}
+			if b := d.backed.Load(); b != nil {
+				n += b.Bytes()
+			}
+			return n
 		}
-		t.Disk, err = cache.OpenDisks(dirs, do)
+		var disks *cache.Disks
+		if disks, err = cache.OpenDisks(dirs, do); err == nil {
+			t.Disk = disks
+			if backed := o.openBacked(disks, f.BlockBytes(), log); backed != nil {
+				t.Disk = backed
+				d.backed.Store(backed)
+			}
+		}
 	}
 	if err != nil && t.Memory != nil {
 		err = errors.Join(err, t.Memory.Close())
 	}
 	return t, err
+}
+
+// openBacked opens the files in the cache that the kernel can read by itself, nil if there are to be none.
+func (o *mountOptions) openBacked(disks *cache.Disks, blockSize uint32, log *slog.Logger) *cache.Backed {
+	why := ""
+	switch {
+	case o.passthrough != "auto":
+		why = "--passthrough off"
+	case os.Geteuid() != 0:
+		why = "the mount is not root's"
+	case o.atimeMode != "noatime":
+		why = "--atime-mode " + o.atimeMode + " has to be told of every read"
+	case o.cachePartial:
+		why = "--cache-partial-only keeps no whole files"
+	}
+	if why != "" {
+		log.Debug("files are not read by passthrough", "why", why)
+		return nil
+	}
+	backed, err := cache.OpenBacked(disks, cache.BackedOptions{BlockSize: blockSize, Expire: o.cacheExpire})
+	if err != nil {
+		log.Info("files are not read by passthrough", "why", err)
+		return nil
+	}
+	return backed
 }
 
 func (o *mountOptions) diskOptions(log *slog.Logger) cache.DiskOptions {

@@ -23,6 +23,7 @@ type storeOptions struct {
 	// up and down hold the bandwidth; nil: no limit
 	up, down *rate.Limiter
 	told     object.Observer // of requests, besides the log; nil: nobody
+	away     distance        // that the store is made to have
 }
 
 // envPassphrase unlocks the private key of a volume with encrypted data.
@@ -41,7 +42,7 @@ func (a *app) openStore(ctx context.Context, f meta.Format, o storeOptions) (obj
 		if err != nil {
 			return nil, err
 		}
-		shards[i] = object.Measure(object.Limit(object.Retry(raw, o.retry), o.up, o.down), requestLog{a.log, o.told})
+		shards[i] = object.Measure(object.Limit(object.Retry(o.away.before(raw), o.retry), o.up, o.down), requestLog{a.log, o.told})
 	}
 	store := shards[0]
 	if len(shards) > 1 {

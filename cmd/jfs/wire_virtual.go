@@ -19,9 +19,10 @@ import (
 // virtualFiles are the files of the root that no volume stores.
 func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root meta.Ino, point string, opt *mountOptions) *fs.Virtual {
 	started := time.Now()
+	c.figures = func(ctx context.Context) figures { return c.count(ctx, data, up, root) }
 	return &fs.Virtual{
 		AccessLog: &fs.AccessLog{},
-		Stats:     func(ctx context.Context) []byte { return c.stats(ctx, data, up, root) },
+		Stats:     func(ctx context.Context) []byte { return c.figures(ctx).lines() },
 		Config: func() []byte {
 			b, err := json.MarshalIndent(opt.report(c.volume.Format(), point, started), "", " ")
 			if err != nil {
@@ -87,11 +88,12 @@ func (c *client) forget(dir meta.Ino, name string) {
 	_ = s.EntryNotify(dir, name) // the kernel forgets it by itself, a little later
 }
 
-// stats gives the content of .stats.
-func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader, root meta.Ino) []byte {
+// count gives what .stats and the metrics show.
+func (c *client) count(ctx context.Context, data *dataPlane, up *upload.Uploader, root meta.Ino) figures {
 	f := figures{}
 	c.tally.add(f)
 	f.addProcess()
+	f.addRuntime()
 	space := c.volume.StatFS(ctx, root)
 	f["total_space"], f["used_space"] = float64(space.TotalBytes), float64(space.TotalBytes-space.FreeBytes)
 	f["total_inodes"], f["used_inodes"] = float64(space.TotalInodes), float64(space.TotalInodes-space.FreeInodes)
@@ -121,7 +123,7 @@ func (c *client) stats(ctx context.Context, data *dataPlane, up *upload.Uploader
 		f.addStage(data.back.Stage.Stats())
 	}
 	f["object_request_uploading"] = float64(up.Stats().Uploading)
-	return f.lines()
+	return f
 }
 
 // mountReport is the content of .config, with the names that tools look for.
@@ -169,7 +171,7 @@ type mountReport struct {
 		BufferSize uint64
 		Readahead  int
 	}
-	Port            struct{}
+	Port            mountPorts
 	Version         string
 	AttrTimeout     time.Duration
 	EntryTimeout    time.Duration
@@ -179,14 +181,27 @@ type mountReport struct {
 	HideInternal    bool
 	Timestamp       time.Time
 	Mountpoint      string
+	LogFile         string `json:",omitempty"`
+	Inject          string `json:",omitempty"` // what --inject has made distant
 	Pid             int
+}
+
+// mountPorts are the addresses at which a mount can be watched.
+type mountPorts struct {
+	PrometheusAgent string `json:",omitempty"`
+	DebugAgent      string `json:",omitempty"`
+	ConsulAddr      string `json:",omitempty"`
 }
 
 func (o *mountOptions) report(f meta.Format, point string, started time.Time) *mountReport {
 	r := &mountReport{
 		Format: f.WithoutSecrets(), Version: sessionVersion(), AttrTimeout: o.attrCache, EntryTimeout: o.entryCache,
 		DirEntryTimeout: o.dirEntryCache, PrefixInternal: o.prefixInternal, HideInternal: o.hideInternal, BackupMeta: o.backupMeta,
-		Timestamp: started, Mountpoint: point, Pid: os.Getpid(),
+		Timestamp: started, Mountpoint: point, Pid: os.Getpid(), Port: o.ports,
+	}
+	r.Inject = injectValue{&o.inject}.String()
+	if o.inBackground {
+		r.LogFile = o.logFile
 	}
 	m := &r.Meta
 	m.ReadOnly, m.NoBGJob, m.Heartbeat, m.MaxDeletes = o.readOnly, o.noBGJob, o.heartbeat, o.maxDeletes

@@ -29,6 +29,8 @@ type adapter struct {
 	forgetAttr  func(node uint64) // makes the kernel ask for a node's attributes again
 	forgetPages func(node uint64) // and for its data
 
+	backings *backings
+
 	files table[handle]
 	dirs  table[*openDir]
 	lists *listings // of Options.CacheDirs
@@ -58,7 +60,7 @@ func newAdapter(b backend, opt Options) *adapter {
 		}),
 		told:       newTold(believed),
 		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
-		logLimit: rate.NewLimiter(logRate, logBurst), lists: newListings(),
+		logLimit: rate.NewLimiter(logRate, logBurst), lists: newListings(), backings: newBackings(),
 	}
 }
 
@@ -141,6 +143,7 @@ func (a *adapter) releaseAll() {
 	until := time.Now().Add(a.reqs.detachDelay)
 	for _, h := range a.files.takeAll() {
 		a.run("release", gone, time.Until(until), 0, func(ctx context.Context) error {
+			a.unpass(h)
 			h.Release(ctx)
 			return nil
 		})

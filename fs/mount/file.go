@@ -38,6 +38,7 @@ func (a *adapter) opened(h handle, flags uint32, keepCache bool, out *fuse.OpenO
 		// There is nothing that close(2) could report, and with locks of the kernel's own nothing to release.
 		out.OpenFlags |= fuse.FOPEN_NOFLUSH
 	}
+	a.pass(h, out)
 }
 
 func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
@@ -106,6 +107,7 @@ func (a *adapter) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fus
 	if st != fuse.OK {
 		return nil, st
 	}
+	a.moved(false, n)
 	return fuse.ReadResultData(buf[:n]), st
 }
 
@@ -123,7 +125,16 @@ func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (
 		written = uint32(n)
 		return err
 	})
+	if st == fuse.OK {
+		a.moved(true, int(written))
+	}
 	return written, st
+}
+
+func (a *adapter) moved(write bool, n int) {
+	if a.opt.Moved != nil {
+		a.opt.Moved(write, n)
+	}
 }
 
 // appends says whether a write goes to the end of the file. The flags of the request are those that the descriptor has
@@ -154,6 +165,7 @@ func (a *adapter) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	}
 	a.run("release", cancel, a.reqs.detachDelay, in.NodeId, func(ctx context.Context) error {
 		err := a.released(ctx, in)
+		a.unpass(h)
 		h.Release(ctx)
 		return err
 	})

@@ -85,6 +85,8 @@ type Options struct {
 
 	// Observe is told of every request: its name, how long it took, and its answer. nil: nobody is.
 	Observe func(op string, d time.Duration, errno syscall.Errno)
+	// Moved is told of the bytes of every read and write that went well. nil: nobody is.
+	Moved func(write bool, n int)
 
 	// AccessLog gets a line about every request while somebody reads it; nil: there is none.
 	AccessLog *fs.AccessLog

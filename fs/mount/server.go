@@ -96,6 +96,9 @@ func start(ctx context.Context, b backend, opt Options) (*Server, error) {
 	}
 	s.dev = m.Device
 	closeOnExec()
+	if p, ok := b.(passing); ok && p.Passthrough() {
+		s.startPassthrough(p.StopPassthrough)
+	}
 	if opt.ReadAhead > 0 {
 		if err := setReadAhead(s.dev, opt.ReadAhead); err != nil {
 			s.log.Debug("the kernel's read-ahead stays as it is", "err", err)

@@ -126,8 +126,11 @@ func findServer(tb testing.TB, name, pkg string) string {
 // serverDir makes a directory for a server that refuses to run as root, and says who it is to run as.
 func serverDir(tb testing.TB, name string) (string, *syscall.Credential) {
 	tb.Helper()
-	// Directories of the test's own cannot be entered by others.
-	dir, err := os.MkdirTemp("", "jfs-"+name+"-")
+	parent := "" // directories of the test's own cannot be entered by others
+	if disk, ok := tb.(*Disk); ok {
+		parent = disk.dir
+	}
+	dir, err := os.MkdirTemp(parent, "jfs-"+name+"-")
 	if err != nil {
 		tb.Fatal(err)
 	}

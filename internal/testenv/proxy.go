@@ -1,11 +1,14 @@
 package testenv
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Verdict says what a Proxy does with bytes of a client.
@@ -76,14 +79,28 @@ func (p *Proxy) Judge(fn func([]byte) Verdict) {
 	p.judge.Store(&fn)
 }
 
-// Delay holds back each answer for d from now on, as a long way or a busy server does. Answers that arrive while
-// one is held back on the same connection wait behind it, and then go together.
+// Delay holds back each answer for d from now on, as a long way or a busy server does: what the server sends is on its way for
+// that long, also behind something else.
 func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
 
-// hold waits as long as an answer is to be held back.
-func (p *Proxy) hold() {
-	d := time.Duration(p.delay.Load())
+// piece is a part of an answer on its way.
+type piece struct {
+	data []byte
+	due  time.Time // when it is there
+}
+
+// piecesUnderWay bounds what is held back on one connection. It is many, so that what arrives is seen when it arrives.
+const piecesUnderWay = 256
+
+// await waits until a piece is due.
+func (p *Proxy) await(due time.Time) {
+	d := time.Until(due)
 	if d <= 0 {
+		return
+	}
+	if d < 5*time.Millisecond { // timers are as coarse as a millisecond when a process has nothing else to do
+		ts := unix.NsecToTimespec(int64(d))
+		_ = unix.Nanosleep(&ts, nil) // a signal may end it early, for one piece
 		return
 	}
 	t := time.NewTimer(d)
@@ -133,21 +150,31 @@ func (p *Proxy) serve(client net.Conn) {
 	var asked, silent atomic.Bool
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { // answers
-		defer client.Close()
-		defer server.Close()
+	answers := make(chan piece, piecesUnderWay)
+	wg.Go(func() {
+		defer close(answers)
 		b := make([]byte, 64<<10)
 		for {
 			n, err := server.Read(b)
 			if n > 0 && !silent.Load() {
-				p.hold()
-				asked.Store(false)
-				if _, err := client.Write(b[:n]); err != nil {
-					return
-				}
+				answers <- piece{bytes.Clone(b[:n]), time.Now().Add(time.Duration(p.delay.Load()))}
 			}
 			if err != nil {
 				return
+			}
+		}
+	})
+	wg.Go(func() {
+		defer server.Close()
+		defer client.Close()
+		var err error
+		for a := range answers {
+			if p.await(a.due); err == nil {
+				asked.Store(false)
+				_, err = client.Write(a.data)
+			}
+			if err != nil {
+				server.Close() // and the rest is nobody's
 			}
 		}
 	})

@@ -19,6 +19,32 @@ func StartRedisTLS(tb testing.TB, certs *Certificates, args ...string) *Server {
 	return startRedis(tb, certs, args)
 }
 
+// redisBoth starts a server that speaks TLS on a port besides, and with other servers only that, if there are certificates.
+func redisBoth(tb testing.TB, certs *Certificates, args ...string) *Server {
+	tb.Helper()
+	if certs == nil {
+		return StartRedis(tb, args...)
+	}
+	port := strconv.Itoa(FreePort(tb))
+	s := StartRedis(tb, append(certs.redis(port), args...)...)
+	s.TLS = net.JoinHostPort("127.0.0.1", port)
+	return s
+}
+
+// redis gives the arguments for a port for TLS.
+func (c *Certificates) redis(port string) []string {
+	return []string{"--tls-port", port, "--tls-cert-file", c.Cert, "--tls-key-file", c.Key, "--tls-ca-cert-file", c.CA,
+		"--tls-replication", "yes"}
+}
+
+// known is the address by which others know the server.
+func (s *Server) known() string {
+	if s.TLS != "" {
+		return s.TLS
+	}
+	return s.Addr
+}
+
 // RedisCluster is a cluster whose nodes share the slots; a replica, if there are any, follows each.
 type RedisCluster struct {
 	Nodes    []*Server
@@ -31,11 +57,22 @@ type RedisCluster struct {
 // a second.
 func StartRedisCluster(tb testing.TB, nodes int, replicas bool, args ...string) *RedisCluster {
 	tb.Helper()
+	return startRedisCluster(tb, nil, nodes, replicas, args...)
+}
+
+// StartRedisClusterTLS is StartRedisCluster for nodes that are reached over TLS. The test itself may go without.
+func StartRedisClusterTLS(tb testing.TB, certs *Certificates, nodes int) *RedisCluster {
+	tb.Helper()
+	return startRedisCluster(tb, certs, nodes, false, "--tls-cluster", "yes")
+}
+
+func startRedisCluster(tb testing.TB, certs *Certificates, nodes int, replicas bool, args ...string) *RedisCluster {
+	tb.Helper()
 	c := &RedisCluster{tb: tb}
 	start := func() *Server {
 		own := []string{"--cluster-enabled", "yes", "--databases", "1", "--cluster-node-timeout", "1000",
 			"--cluster-port", strconv.Itoa(FreePort(tb)), "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}
-		return StartRedis(tb, append(own, args...)...)
+		return redisBoth(tb, certs, append(own, args...)...)
 	}
 	const slots = 16384
 	for i := range nodes {
@@ -51,7 +88,7 @@ func StartRedisCluster(tb testing.TB, nodes int, replicas bool, args ...string) 
 	}
 	all := append(append([]*Server(nil), c.Nodes...), c.Replicas...)
 	for _, s := range all[1:] {
-		host, port, _ := net.SplitHostPort(s.Addr)
+		host, port, _ := net.SplitHostPort(s.known())
 		bus := strings.Fields(RedisSay(tb, s.Addr, "CONFIG GET cluster-port"))[1]
 		RedisSay(tb, all[0].Addr, "CLUSTER MEET "+host+" "+port+" "+bus)
 	}
@@ -97,7 +134,7 @@ func redisFollows(tb testing.TB, r *Server) {
 func (c *RedisCluster) Addrs() string {
 	addrs := make([]string, len(c.Nodes))
 	for i, s := range c.Nodes {
-		addrs[i] = s.Addr
+		addrs[i] = s.known()
 	}
 	return strings.Join(addrs, ",")
 }
@@ -159,13 +196,25 @@ type RedisSentinels struct {
 // is what the Sentinels want of their clients; "": nothing. The arguments are those of master and replica.
 func StartRedisSentinels(tb testing.TB, password string, args ...string) *RedisSentinels {
 	tb.Helper()
+	return startRedisSentinels(tb, nil, password, args...)
+}
+
+// StartRedisSentinelsTLS is StartRedisSentinels for servers and Sentinels that are reached over TLS, also by each other. The
+// test itself may go without.
+func StartRedisSentinelsTLS(tb testing.TB, certs *Certificates, password string) *RedisSentinels {
+	tb.Helper()
+	return startRedisSentinels(tb, certs, password)
+}
+
+func startRedisSentinels(tb testing.TB, certs *Certificates, password string, args ...string) *RedisSentinels {
+	tb.Helper()
 	args = append([]string{"--repl-diskless-sync-delay", "0"}, args...)
-	s := &RedisSentinels{Name: "mymaster", Master: StartRedis(tb, args...), Replica: StartRedis(tb, args...)}
-	host, port, _ := net.SplitHostPort(s.Master.Addr)
+	s := &RedisSentinels{Name: "mymaster", Master: redisBoth(tb, certs, args...), Replica: redisBoth(tb, certs, args...)}
+	host, port, _ := net.SplitHostPort(s.Master.known())
 	RedisSay(tb, s.Replica.Addr, "REPLICAOF "+host+" "+port)
 	redisFollows(tb, s.Replica)
 	for range 3 {
-		s.Sentinels = append(s.Sentinels, startSentinel(tb, password, host+" "+port))
+		s.Sentinels = append(s.Sentinels, startSentinel(tb, certs, password, host+" "+port))
 	}
 	for _, o := range s.Sentinels {
 		until(tb, "sentinels", func(ctx context.Context) bool {
@@ -184,7 +233,7 @@ func StartRedisSentinels(tb testing.TB, password string, args ...string) *RedisS
 func (s *RedisSentinels) Hosts() string {
 	addrs := []string{s.Name}
 	for _, o := range s.Sentinels {
-		addrs = append(addrs, o.Addr)
+		addrs = append(addrs, o.known())
 	}
 	return strings.Join(addrs, ",")
 }
@@ -192,7 +241,7 @@ func (s *RedisSentinels) Hosts() string {
 // Promoted waits until the replica has become the master, in its own eyes and for all Sentinels.
 func (s *RedisSentinels) Promoted(tb testing.TB, password string) {
 	tb.Helper()
-	_, port, _ := net.SplitHostPort(s.Replica.Addr)
+	_, port, _ := net.SplitHostPort(s.Replica.known())
 	until(tb, "failover", func(ctx context.Context) bool {
 		role, err := redisSay(ctx, s.Replica.Addr, nil, "ROLE")
 		if err != nil || !strings.HasPrefix(role, "master") {
@@ -212,7 +261,7 @@ func (s *RedisSentinels) Promoted(tb testing.TB, password string) {
 }
 
 // startSentinel starts one, which keeps what it learns in its configuration.
-func startSentinel(tb testing.TB, password, master string) *Server {
+func startSentinel(tb testing.TB, certs *Certificates, password, master string) *Server {
 	tb.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -227,12 +276,19 @@ func startSentinel(tb testing.TB, password, master string) *Server {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
+	var secure []string
+	tlsAddr := ""
+	if certs != nil {
+		port := strconv.Itoa(FreePort(tb))
+		secure, tlsAddr = certs.redis(port), net.JoinHostPort("127.0.0.1", port)
+	}
 	return launch(tb, &Server{
+		TLS:    tlsAddr,
 		name:   "sentinel",
 		binary: binary,
 		args: func(addr string) []string {
 			host, port, _ := net.SplitHostPort(addr)
-			return []string{conf, "--sentinel", "--bind", host, "--port", port, "--dir", filepath.Dir(conf), "--daemonize", "no"}
+			return append([]string{conf, "--sentinel", "--bind", host, "--port", port, "--dir", filepath.Dir(conf), "--daemonize", "no"}, secure...)
 		},
 		ready: redisReady,
 	})

@@ -13,6 +13,12 @@ func TestRedisForms(t *testing.T) {
 			t.Errorf("the slot is at node %d", now)
 		}
 	})
+	t.Run("cluster with TLS", func(t *testing.T) { StartRedisClusterTLS(t, MakeCertificates(t), 3) })
+	t.Run("Sentinel with TLS", func(t *testing.T) {
+		s := StartRedisSentinelsTLS(t, MakeCertificates(t), "")
+		s.Master.Kill()
+		s.Promoted(t, "")
+	})
 	t.Run("Sentinel", func(t *testing.T) {
 		s := StartRedisSentinels(t, "secret")
 		s.Master.Kill()

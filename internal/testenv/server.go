@@ -37,6 +37,7 @@ const (
 // they are called from that test's goroutine.
 type Server struct {
 	Addr string // host:port, the same over all restarts
+	TLS  string // host:port for TLS besides, of a Redis that has both; "" otherwise
 
 	tb     testing.TB
 	name   string
@@ -87,6 +88,9 @@ func ClosedPort(tb testing.TB) int {
 // launch starts a new server on a free port, and stops it when the test ends.
 func launch(tb testing.TB, s *Server) *Server {
 	tb.Helper()
+	if disk, ok := tb.(*Disk); ok {
+		tb = disk.TB // logs have room
+	}
 	s.tb = tb
 	s.logs = filepath.Join(tb.TempDir(), s.name+".log")
 	tb.Cleanup(func() {
@@ -130,6 +134,18 @@ func (s *Server) Start() {
 	if err != nil {
 		s.tb.Fatalf("start %s: %v\n%s", s.name, err, s.output())
 	}
+}
+
+// Ended is closed when the server that runs now has ended, by itself or not.
+func (s *Server) Ended() <-chan struct{} { return s.exited }
+
+// Revive waits until the server answers, and starts it again if it ends by itself, as a service manager does.
+func (s *Server) Revive() {
+	s.tb.Helper()
+	until(s.tb, "restart of "+s.name, func(ctx context.Context) bool {
+		s.Start()
+		return s.ready(ctx, s.Addr) == nil && s.running()
+	})
 }
 
 // Stop asks the server to end and waits for that. A server that is not running stays so.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -21,10 +22,18 @@ type race struct {
 	recount bool                        // directories come back that lost their statistics: what they hold is counted while others change it
 }
 
-const (
-	raceClients = 4
-	raceRounds  = 40
-)
+const raceClients = 4
+
+// soakEnv makes races as long as when they were written, which "make soak" and "make race" do. Otherwise all of them, on all
+// engines, are as long as a run for each change has time for.
+const soakEnv = "JFS_TEST_SOAK"
+
+func raceRounds() int {
+	if os.Getenv(soakEnv) != "" {
+		return 40
+	}
+	return 16
+}
 
 // freeNothing is for volumes without objects.
 func freeNothing(context.Context, []meta.SliceRef) []error { return nil }
@@ -44,7 +53,7 @@ func runRace(t *testing.T, database Database, r race) {
 		c.session()
 		cs = append(cs, c)
 	}
-	for n := range raceRounds {
+	for n := range raceRounds() {
 		var wg sync.WaitGroup
 		for who, c := range cs {
 			wg.Go(func() { r.run(c, who, n) })

@@ -41,6 +41,18 @@ local function touch(v, now, nlink, sec, nsec)
   return v:sub(1, 23) .. now .. now .. bytes4(links) .. v:sub(52)
 end
 
+-- Values that this run has seen and not written since: each command costs, and a tracked one most.
+local values = {}
+
+local function get(key)
+  local v = values[key]
+  if v == nil then
+    v = redis.call('GET', key)
+    values[key] = v
+  end
+  return v
+end
+
 local out, i = {0}, 1
 while ARGV[i] do
   local op, key = ARGV[i], KEYS[tonumber(ARGV[i + 1])]
@@ -48,12 +60,16 @@ while ARGV[i] do
   if op == '!' then -- command, count, arguments
     local n = tonumber(ARGV[i + 1])
     redis.call(ARGV[i], key, unpack(ARGV, i + 2, i + 1 + n))
+    values[key] = nil
+    for j = i + 2, i + 1 + n do -- other keys, of a command that takes several
+      values[ARGV[j]] = nil
+    end
     i = i + 2 + n
   elseif op == '=' then -- the value is
-    if redis.call('GET', key) ~= ARGV[i] then return {1} end
+    if get(key) ~= ARGV[i] then return {1} end
     i = i + 1
   elseif op == '~' then -- the value begins with and ends with
-    local v = redis.call('GET', key)
+    local v = get(key)
     if not v or v:sub(1, 11) ~= ARGV[i] or v:sub(64) ~= ARGV[i + 1] then return {1} end
     i = i + 2
   elseif op == 'f' then -- field, its value
@@ -87,11 +103,12 @@ while ARGV[i] do
   elseif op == 'e' then -- the directory is empty
     if redis.call('EXISTS', key) == 1 then return {2} end
   elseif op == 't' then -- now, links, limit of mtime in seconds and nanoseconds
-    local v = redis.call('GET', key)
+    local v = get(key)
     if v then
       local w = touch(v, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3])
       if w ~= v then
         redis.call('SET', key, w)
+        values[key] = w
       end
       out[#out + 1] = w
     else
@@ -107,7 +124,7 @@ while ARGV[i] do
     end
     i = i + 2 + 2 * n
   elseif op == 'w' then -- write the value again, so that whoever watches the key sees a change
-    local v = redis.call('GET', key)
+    local v = get(key)
     if v then
       redis.call('SET', key, v)
     end

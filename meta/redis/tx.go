@@ -76,6 +76,15 @@ func (t *tx) do(command, key string, args ...string) {
 	t.wrote(key)
 }
 
+// drop removes keys with one command.
+func (t *tx) drop(keys ...string) {
+	t.do("DEL", keys[0], keys[1:]...)
+	for _, key := range keys[1:] {
+		t.index(key) // a server has to know all keys that a script names
+		t.wrote(key)
+	}
+}
+
 // wrote notes that a key is written of which the server has to tell again.
 func (t *tx) wrote(key string) {
 	if t.e.tracker != nil {
@@ -104,10 +113,7 @@ func (t *tx) SetAttr(ino meta.Ino, a *meta.Attr) {
 
 func (t *tx) DropNode(ino meta.Ino) {
 	k := t.e.keys
-	t.do("DEL", k.attr(ino))
-	t.do("DEL", k.symlink(ino))
-	t.do("DEL", k.xattrs(ino))
-	t.do("DEL", k.parents(ino))
+	t.drop(k.attr(ino), k.symlink(ino), k.xattrs(ino), k.parents(ino))
 	t.effects = append(t.effects, effect{kind: 'a', ino: ino})
 }
 
@@ -129,13 +135,13 @@ func (t *tx) SetXattr(ino meta.Ino, name string, value []byte) {
 }
 
 func (t *tx) DropXattr(ino meta.Ino, name string) { t.do("HDEL", t.e.keys.xattrs(ino), name) }
-func (t *tx) DropXattrs(ino meta.Ino)             { t.do("DEL", t.e.keys.xattrs(ino)) }
+func (t *tx) DropXattrs(ino meta.Ino)             { t.drop(t.e.keys.xattrs(ino)) }
 
 func (t *tx) AddParent(ino, dir meta.Ino, n int64) {
 	t.do("HINCRBY", t.e.keys.parents(ino), dir.String(), decimal(n))
 }
 
-func (t *tx) DropParents(ino meta.Ino) { t.do("DEL", t.e.keys.parents(ino)) }
+func (t *tx) DropParents(ino meta.Ino) { t.drop(t.e.keys.parents(ino)) }
 
 // push adds records to an end of a list, in their order as seen from that end.
 func (t *tx) push(command, key string, records []meta.Slice) {
@@ -174,7 +180,7 @@ func (t *tx) ReplaceSlices(ino meta.Ino, index uint32, n int, records []meta.Sli
 	t.wrote(t.e.keys.attr(ino))
 }
 
-func (t *tx) DropChunk(ino meta.Ino, index uint32) { t.do("DEL", t.e.keys.chunk(ino, index)) }
+func (t *tx) DropChunk(ino meta.Ino, index uint32) { t.drop(t.e.keys.chunk(ino, index)) }
 
 // NewRef writes nothing: here a slice without a record has one reference.
 func (t *tx) NewRef(slice uint64, size uint32) {}

@@ -8,14 +8,19 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"jfs/internal/testenv"
 	"jfs/meta"
 	"jfs/meta/tkv"
 )
 
-// TestTrips counts the requests of the main operations. Reads that belong together are one, a commit is one.
+// TestTrips counts the requests of the main operations. Reads that belong together are one, a commit is one. The proxy counts
+// on the wire, independently of the client: each request is a round trip, for none is sent before the answer to the last.
 func TestTrips(t *testing.T) {
 	var c calls
-	s := store(t, start(t).empty(), Options{OnCall: c.on})
+	var w wire
+	proxy := testenv.StartProxy(t, start(t).Addr)
+	proxy.Judge(w.see)
+	s := store(t, "etcd://"+proxy.Addr+"/v1", Options{OnCall: c.on})
 	e := tkv.New(tkv.WithPrefix(s, "/v"+separator), tkv.Options{FlushUsage: time.Hour}) // no writing in between
 	ctx := t.Context()
 	f := meta.NewFormat("test-volume", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
@@ -88,6 +93,7 @@ func TestTrips(t *testing.T) {
 		}, "Txn"},
 		{"numbers", func() error { _, err := e.Reserve(ctx, meta.SeqInode, 1024); return err }, "Range Txn"},
 	} {
+		before := w.count()
 		sent := c.during(func() {
 			if err := op.do(); err != nil {
 				t.Errorf("%s: %v", op.name, err)
@@ -95,6 +101,9 @@ func TestTrips(t *testing.T) {
 		})
 		if got := strings.Join(sent, " "); got != op.want {
 			t.Errorf("%s sends %q, want %q", op.name, got, op.want)
+		}
+		if n := w.count() - before; n != len(sent) {
+			t.Errorf("%s sends %q, which are %d requests on the wire", op.name, sent, n)
 		}
 	}
 }
