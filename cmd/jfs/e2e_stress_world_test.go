@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -48,7 +49,7 @@ func newStressed(t *testing.T, url string) *stressed {
 func (s *stressed) mountAt(name string, flags ...string) {
 	s.t.Helper()
 	s.points = append(s.points, name)
-	args := []string{"mount", "-d", "--no-agent", "--no-syslog", "--enable-xattr", "--log", "$/log-" + name, "--cache-dir", "$/cache-" + name}
+	args := []string{"mount", "-d", "--no-syslog", "--enable-xattr", "--log", "$/log-" + name, "--cache-dir", "$/cache-" + name}
 	s.ok(append(append(args, flags...), s.url, "$/"+name)...)
 }
 
@@ -174,22 +175,20 @@ func (s *stressed) resident(name string) int {
 // come to yet.
 func (s *stressed) live(name string) int {
 	s.t.Helper()
-	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.process(name)))
+	text, err := os.ReadFile(filepath.Join(s.path(name), ".config"))
 	must(s.t, err)
-	for port := agentFirstPort; port < agentFirstPort+agentPorts; port++ {
-		agent := fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/", port)
-		if got, err := fetch(agent + "cmdline"); err != nil || !bytes.Equal(bytes.TrimRight(got, "\x00"), bytes.TrimRight(command, "\x00")) {
-			continue
-		}
-		heap, err := fetch(agent + "heap?gc=1&debug=1")
-		must(s.t, err)
-		_, rest, _ := strings.Cut(string(heap), "# HeapAlloc = ")
-		n, err := strconv.Atoi(strings.Fields(rest)[0])
-		must(s.t, err)
-		return n
+	var config struct{ Port struct{ DebugAgent string } }
+	must(s.t, json.Unmarshal(text, &config))
+	heap, err := fetch("http://" + config.Port.DebugAgent + "/debug/pprof/heap?gc=1&debug=1")
+	must(s.t, err)
+	_, rest, _ := strings.Cut(string(heap), "# HeapAlloc = ")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		s.t.Fatalf("the mount at %s serves no profile of its heap: %.200s", name, heap)
 	}
-	s.t.Fatalf("the mount at %s serves no profiles", name)
-	return 0
+	n, err := strconv.Atoi(fields[0])
+	must(s.t, err)
+	return n
 }
 
 func fetch(url string) ([]byte, error) {
