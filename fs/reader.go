@@ -22,50 +22,52 @@ type part struct {
 // read fills dst with the bytes from off on, up to the end of the file. stream says that what lies around them is going
 // to be read too, so that blocks are loaded whole.
 func (f *file) read(ctx context.Context, off uint64, dst []byte, stream bool) (int, error) {
-	dropped := false
+	var dropped uint64 // the slice that was missing when the views were dropped
 	for try := 1; ; try++ {
 		stamp := f.stamp()
-		n, err := f.readOnce(ctx, off, dst, stream)
+		n, missing, err := f.readOnce(ctx, off, dst, stream)
 		if !errors.Is(err, object.ErrNotFound) {
 			return n, err
 		}
 		// A block can be gone because another client has compacted or rewritten the chunk since the view was read,
-		// or because a staged slice was published meanwhile under another number.
-		if f.stamp() != stamp && try < readTries {
+		// or because a staged slice was published meanwhile under another number. It is lost only if a list that was read
+		// afterwards names it still.
+		switch {
+		case try < readTries && f.stamp() != stamp:
+			continue
+		case try < readTries && missing != dropped:
+			f.mu.Lock()
+			f.dropViews()
+			f.mu.Unlock()
+			dropped = missing
 			continue
 		}
-		if dropped {
-			f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
-			return n, posix.EIO
-		}
-		f.mu.Lock()
-		f.dropViews()
-		f.mu.Unlock()
-		dropped = true
+		f.fs.log.Error("data is missing in the object store", "inode", f.ino, "err", err)
+		return n, posix.EIO
 	}
 }
 
 // readTries bounds how often a read begins again because the file changes under it.
 const readTries = 10
 
-func (f *file) readOnce(ctx context.Context, off uint64, dst []byte, stream bool) (int, error) {
+// readOnce reads with the views that are there. When a block cannot be read it gives the slice that it belongs to.
+func (f *file) readOnce(ctx context.Context, off uint64, dst []byte, stream bool) (n int, slice uint64, err error) {
 	f.mu.RLock()
 	length := f.length()
 	f.mu.RUnlock()
 	if off >= length {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if uint64(len(dst)) > length-off {
 		dst = dst[:length-off]
 	}
 	var few [8]part // most reads touch one or two blocks
 	parts := few[:0]
-	var err error
 	for done := 0; done < len(dst); {
 		pos := uint32(off % meta.ChunkSize)
 		n := min(len(dst)-done, meta.ChunkSize-int(pos))
 		if parts, err = f.plan(ctx, uint32(off>>meta.ChunkBits), pos, dst[done:done+n], parts); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		off += uint64(n)
 		done += n
@@ -76,10 +78,10 @@ func (f *file) readOnce(ctx context.Context, off uint64, dst []byte, stream bool
 	}
 	for _, p := range parts {
 		if err := get(ctx, p.key, p.dst, p.off); err != nil {
-			return 0, fmt.Errorf("read inode %d: %w", f.ino, err)
+			return 0, p.key.Slice, fmt.Errorf("read inode %d: %w", f.ino, err)
 		}
 	}
-	return len(dst), nil
+	return len(dst), 0, nil
 }
 
 // plan fills dst with what is in memory of a chunk from pos on, and with the zeros, and adds to parts what blocks

@@ -59,7 +59,9 @@ func (a *app) umount(ctx context.Context, opt *umountOptions, point string) erro
 	} else {
 		stages = stagesOf(path, asked)
 	}
-	err = unmountAfter(ctx, asked, func() error { return mount.Unmount(path, opt.force) })
+	err = unmountAfter(ctx, asked, func() error {
+		return unmountUnseen(ctx, func() error { return mount.Unmount(path, opt.force) }, func() []mounts.Process { return mounts.Proc("").Holders(path) })
+	})
 	if err != nil {
 		if errors.Is(err, mount.ErrBusy) {
 			return busy(path)
@@ -94,6 +96,32 @@ func unmountAfter(ctx context.Context, asked <-chan struct{}, unmount func() err
 	case <-ctx.Done():
 	}
 	return err
+}
+
+// unseenTime is how long a mount may be busy without a process that holds a file of it: as long as the kernel still
+// works at what was closed, or a program that is just being started has the files of its parent.
+const (
+	unseenTime = 3 * time.Second
+	unseenWait = 50 * time.Millisecond
+)
+
+// unmountUnseen unmounts. While the mount is busy and no holder is seen, it tries again.
+func unmountUnseen(ctx context.Context, unmount func() error, holders func() []mounts.Process) error {
+	end := time.NewTimer(unseenTime)
+	defer end.Stop()
+	for {
+		err := unmount()
+		if !errors.Is(err, mount.ErrBusy) || len(holders()) > 0 {
+			return err
+		}
+		select {
+		case <-time.After(unseenWait):
+		case <-end.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // stagesOf gives the cache directories of a mount, in which it may stage. It closes asked when the mount has answered, which

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"jfs/fs/mount"
+	"jfs/internal/mounts"
 )
 
 // TestUnmountAfter: a mount that is busy with the question of umount itself is tried again after the answer, whenever that
@@ -54,5 +56,31 @@ func TestUnmountAfter(t *testing.T) {
 				t.Errorf("%v after %d tries, want %v after %d", err, tries, c.want, len(c.tries))
 			}
 		})
+	}
+}
+
+// TestUnmountUnseen: a mount that is busy while nobody is seen in it is tried again, one with holders is not.
+func TestUnmountUnseen(t *testing.T) {
+	tries := 0
+	free := func() error {
+		if tries++; tries < 3 {
+			return fmt.Errorf("unmount: %w", mount.ErrBusy)
+		}
+		return nil
+	}
+	nobody := func() []mounts.Process { return nil }
+	if err := unmountUnseen(t.Context(), free, nobody); err != nil || tries != 3 {
+		t.Errorf("%v after %d tries", err, tries)
+	}
+	tries = 0
+	somebody := func() []mounts.Process { return make([]mounts.Process, 1) }
+	if err := unmountUnseen(t.Context(), free, somebody); !errors.Is(err, mount.ErrBusy) || tries != 1 {
+		t.Errorf("%v after %d tries of a mount with a holder", err, tries)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tries = -100
+	if err := unmountUnseen(ctx, free, nobody); !errors.Is(err, mount.ErrBusy) {
+		t.Errorf("%v after an interrupt", err)
 	}
 }
