@@ -23,7 +23,7 @@ PROGRAM := ./cmd/jfs
 # one engine of each family, and not over suites that meet the same code of ours once more. "make race" runs it over
 # everything.
 RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench profiles)
-RACE_SKIP  := ^TestServers$$|^TestConformance(With|InCluster)|^TestRecordsBehindSentinels$$|^TestLocalDirectory$$|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
+RACE_SKIP  := ^TestServers$$|^TestConformance(With|InCluster)|^TestBehindSentinels$$|^TestLocalDirectory$$|^TestSuiteOnTiKV$$|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
 .PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench pgo clean
 

@@ -5,11 +5,8 @@ import (
 	"testing"
 
 	"jfs/fs/fstest"
+	"jfs/internal/testenv"
 )
-
-// recordGroups are the groups of the suite that depend on how a database keeps records. The others meet the same code on
-// every database, so two databases and "make soak" have them.
-var recordGroups = []string{"unlink", "link", "rename", "dir", "name", "owner", "xattr", "lock", "attribute", "listing"}
 
 // TestE2EConformance runs the suite over the program, with the metadata in each database.
 func TestE2EConformance(t *testing.T) {
@@ -17,6 +14,12 @@ func TestE2EConformance(t *testing.T) {
 	urls := map[string]func(t *testing.T) string{
 		"sqlite": func(*testing.T) string { return "sqlite3://$/m.db" },
 		"badger": func(*testing.T) string { return "badger://$/meta" },
+		"redis-cluster": func(t *testing.T) string {
+			return "redis://" + testenv.StartRedisCluster(t, 3, false).Addrs() + "/1"
+		},
+		"redis-sentinel": func(t *testing.T) string {
+			return "redis://" + testenv.StartRedisSentinels(t, "").Hosts() + "/1"
+		},
 	}
 	for _, e := range engines {
 		urls[e.name] = func(t *testing.T) string { return e.url(e.start(t).Addr) }
@@ -40,7 +43,7 @@ func TestE2EConformance(t *testing.T) {
 				opt.SignedIDs, opt.TextNames, opt.MaxXattr = true, true, 65535
 			}
 			if name != "sqlite" && name != "redis" && !*soak {
-				opt.Groups = recordGroups
+				opt.Groups = fstest.RecordGroups() // and "make soak" has the others, which meet the same code on every database
 			}
 			fstest.Run(t, w.path("mnt"), opt)
 			w.ok("umount", "$/mnt")

@@ -49,3 +49,8 @@ func Volume() Options {
 		MaxFile: 1<<57 - 1, MaxXattr: 65536,
 	}
 }
+
+// RecordGroups are the groups that depend on how a database keeps records.
+func RecordGroups() []string {
+	return []string{"unlink", "link", "rename", "dir", "name", "owner", "xattr", "lock", "attribute", "listing"}
+}

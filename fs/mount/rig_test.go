@@ -36,10 +36,16 @@ func newFS(t testing.TB) *fs.FS {
 // newClients makes n clients of one volume, whose database and store are in memory.
 func newClients(t testing.TB, n int, edit func(*meta.Format)) []*fs.FS {
 	t.Helper()
+	return newClientsOn(t, memkv.New(), n, edit)
+}
+
+// newClientsOn is newClients with a database of its own.
+func newClientsOn(t testing.TB, kv tkv.Store, n int, edit func(*meta.Format)) []*fs.FS {
+	t.Helper()
 	f := meta.NewFormat("test", "c3e7e74f-5a08-4d60-875a-4aa1ff862804")
 	f.BlockSize, f.TrashDays = testBlock>>10, 0
 	edit(&f)
-	kv, objects := memkv.New(), mem.New()
+	objects := mem.New()
 	var all []*fs.FS
 	for i := range n {
 		engine := tkv.New(kv, tkv.Options{})

@@ -20,12 +20,17 @@ func TestConformanceInCluster(t *testing.T) {
 	})
 }
 
-// TestRecordsBehindSentinels is a part of that, because nothing but connecting is different.
-func TestRecordsBehindSentinels(t *testing.T) {
+// TestBehindSentinels is a part of that, because nothing but connecting is different.
+func TestBehindSentinels(t *testing.T) {
 	s := testenv.StartRedisSentinels(t, "", "--databases", "1000")
 	n := 0
-	metatest.RunEngine(t, func(t *testing.T) meta.Engine {
+	fresh := func(t *testing.T) func() meta.Engine {
 		n++
-		return prompt{open(t, "redis://"+s.Hosts()+"/"+decimal(int64(n)), Options{})}
+		url := "redis://" + s.Hosts() + "/" + decimal(int64(n))
+		return func() meta.Engine { return prompt{open(t, url, Options{})} }
+	}
+	t.Run("records", func(t *testing.T) {
+		metatest.RunEngine(t, func(t *testing.T) meta.Engine { return fresh(t)() })
 	})
+	t.Run("races", func(t *testing.T) { metatest.RunRaces(t, fresh) })
 }

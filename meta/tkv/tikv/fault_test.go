@@ -66,7 +66,7 @@ func ailing(t *testing.T, o Options) (s *Store, u *unwell, well *Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newStore(c, o)
+		s := New(c, o)
 		t.Cleanup(func() {
 			u.obey(nil)
 			if err := s.Close(); err != nil {

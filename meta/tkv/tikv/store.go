@@ -79,13 +79,13 @@ func Open(ctx context.Context, url string, o Options) (*tkv.Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to tikv at %s: %w", t, err)
 	}
-	s := newStore(c, o)
+	s := New(c, o)
 	s.keep, s.stop = t.keep, stop
 	return tkv.New(tkv.WithPrefix(s, t.prefix), tkv.Options{Log: o.Log}), nil
 }
 
-// newStore makes a store that owns a client.
-func newStore(c *client.KVStore, o Options) *Store {
+// New makes a store of a client that is connected already. Close of the store closes the client.
+func New(c *client.KVStore, o Options) *Store {
 	s := &Store{client: c, timeout: o.Timeout, stop: func() {}}
 	if s.timeout <= 0 {
 		s.timeout = defaultTimeout

@@ -36,7 +36,7 @@ func cluster(t *testing.T) func() *Store {
 		}
 	})
 	return func() *Store {
-		s := newStore(c, Options{})
+		s := New(c, Options{})
 		s.end = func() error { return nil } // the others still use it
 		return s
 	}
