@@ -188,7 +188,11 @@ func (e *Remote) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) er
 			return errStale
 		case t.broken != nil && (err == nil || e.again(t.broken)):
 			return t.broken
-		case err != nil:
+		}
+		if err := t.prove(); err != nil {
+			return err
+		}
+		if err != nil {
 			return err
 		}
 		return t.commit()

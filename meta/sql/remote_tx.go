@@ -27,6 +27,7 @@ type remoteTx struct {
 	touches map[meta.Ino]*dirTouch // of directories in perms
 	empty   []meta.Ino             // that must be
 	absent  map[string]bool        // counters and xattrs that were read as missing
+	missing map[meta.Name]bool     // entries that were, see lockEntry
 	stale   bool                   // what was read does not fit together
 	wrote   bool                   // something was written at once
 }
@@ -45,6 +46,7 @@ func (t *remoteTx) begin(ctx context.Context, s *remoteSession, want *meta.Want)
 	t.c, t.usage, t.ahead = s, s.e.usage, newAhead()
 	t.s = s
 	t.locked, t.perms, t.touches, t.absent = map[meta.Ino]bool{}, map[meta.Ino]meta.Attr{}, map[meta.Ino]*dirTouch{}, map[string]bool{}
+	t.missing = map[meta.Name]bool{}
 	t.empty, t.stale, t.wrote, t.narrow = nil, false, false, true
 	s.begin(s.e.d.server.begin)
 }
@@ -94,24 +96,21 @@ func (t *remoteTx) load(want *meta.Want) error {
 	return nil
 }
 
-// lockEntry reads an entry, and with both its inode, which is locked too. The second statement also proves the first: one
-// that has waited for a lock may miss a row that was put in the place of the one that was removed.
+// lockEntry reads an entry, and with both its inode, which is locked too. A statement that has waited for a lock may miss a
+// row that was put in the place of the one that was removed. So that an entry is missing needs a proof: with both it is the
+// second statement, else the insertion of the entry, or prove.
 func (t *remoteTx) lockEntry(n meta.Name, both bool) ([]call, func()) {
 	args := []any{int64(n.Dir), []byte(n.Name)}
 	first := t.s.entryCall(&t.reader, n, false)
-	var proof number
-	seen := false
 	if !both {
-		plain := t.s.e.plain[qEntry]
-		second := call{name: plain.name, text: plain.text, args: args, dest: []any{&proof, new(number)}, row: func() error {
-			seen = true
-			return nil
-		}}
-		return []call{first, second}, func() {
-			e := t.ahead.entries[n]
-			t.stale = t.stale || seen != e.ok || seen && proof != e.ino
+		return []call{first}, func() {
+			if !t.ahead.entries[n].ok {
+				t.missing[n] = true
+			}
 		}
 	}
+	var proof number
+	seen := false
 	second := t.s.call(qNodeOf, args, func() error {
 		seen = true
 		ino := meta.Ino(proof)
@@ -130,6 +129,34 @@ func (t *remoteTx) lockEntry(n meta.Name, both bool) ([]call, func()) {
 			t.locked[meta.Ino(e.ino)] = true
 		}
 	}
+}
+
+// prove reads once more the entries that were missing and have not been inserted since.
+func (t *remoteTx) prove() error {
+	var calls []call
+	found := false
+	plain := t.s.e.plain[qEntry]
+	for n := range t.missing {
+		if !t.entries[n] {
+			calls = append(calls, call{
+				name: plain.name, text: plain.text, args: []any{int64(n.Dir), []byte(n.Name)}, dest: []any{new(number), new(number)},
+				row: func() error {
+					found = true
+					return nil
+				},
+			})
+		}
+	}
+	if len(calls) == 0 {
+		return nil
+	}
+	if err := t.s.run(t.ctx, calls...); err != nil {
+		return err
+	}
+	if found {
+		return errStale
+	}
+	return nil
 }
 
 func (t *remoteTx) lockNode(ino meta.Ino) call {
