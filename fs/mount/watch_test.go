@@ -221,6 +221,25 @@ func TestOtherMountIsSeen(t *testing.T) {
 	}
 }
 
+// TestOtherMountIsSeenAgain shows with -v how long a change takes to the other mount, from the end of its close on.
+func TestOtherMountIsSeenAgain(t *testing.T) {
+	s := newSite(t)
+	a, b := s.mount(), s.mount()
+	a.write("f", "")
+	var late []time.Duration
+	for n := range 200 {
+		if got := b.size("f"); got != int64(n) { // and it is remembered
+			t.Fatalf("size %d before change %d", got, n)
+		}
+		a.write("f", strings.Repeat("x", n+1))
+		begin := time.Now()
+		b.soon("a change", func() bool { return b.size("f") == int64(n+1) })
+		late = append(late, time.Since(begin))
+	}
+	slices.Sort(late)
+	t.Logf("seen after %v in the middle, %v for 99 of 100, %v at most", late[len(late)/2], late[len(late)*99/100], late[len(late)-1])
+}
+
 // TestWorkingDirectory: changes beside a directory that is in use do not take its path away.
 func TestWorkingDirectory(t *testing.T) {
 	s := newSite(t)
