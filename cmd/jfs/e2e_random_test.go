@@ -128,6 +128,7 @@ func (v *randomVolume) flags(rnd *mathrand.Rand) []string {
 	flags = append(flags, choose("", "--cache-large-write", "--verify-cache-checksum full")...)
 	flags = append(flags, choose("", "--buffer-size 32M", "--max-fuse-io 128K")...)
 	flags = append(flags, choose("", "--attr-cache 0 --entry-cache 0", "--max-uploads 1")...)
+	flags = append(flags, choose("", "--passthrough auto")...)
 	if v.kind.back {
 		flags = append(flags, "--writeback")
 		flags = append(flags, choose("", "--upload-delay 1s", "--writeback-threshold-size 100K")...)
