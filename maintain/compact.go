@@ -19,8 +19,10 @@ import (
 
 // CompactOptions say how a Compactor works. The zero value works.
 type CompactOptions struct {
-	Pool     *bytepool.Pool // memory for the blocks being made; nil: no limit
-	Threads  int            // files compacted at a time by Tree; 0 means DefaultThreads
+	// Pool is memory for the blocks being made, which are held while others are read: not that of a source whose ReadAt
+	// waits for memory. nil: no limit.
+	Pool     *bytepool.Pool
+	Threads  int // files compacted at a time by Tree; 0 means DefaultThreads
 	Progress Progress
 	Log      *slog.Logger // nil: no log
 }

@@ -42,8 +42,8 @@ type leases struct {
 	oldAt time.Time                     // this is it
 	limit int                           // inodes, and names
 
-	refused map[uint32]time.Time // threads that were told to look up a name again, and when
-	returns time.Duration        // how long they take at most
+	refused map[uint32]refusal // threads that were told to look up a name again
+	returns time.Duration      // how long they take at most
 
 	pending pending
 	wake    chan struct{}
@@ -90,7 +90,7 @@ func newLeases(b backend, lasts time.Duration) *leases {
 	}
 	l := &leases{
 		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]noted{},
-		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: map[uint32]time.Time{}, returns: comesBack, wake: make(chan struct{}, 1),
+		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: map[uint32]refusal{}, returns: comesBack, wake: make(chan struct{}, 1),
 	}
 	l.pending.reset()
 	return l
@@ -425,6 +425,12 @@ func (l *leases) settle(ctx context.Context) error {
 	return l.source.Settle(ctx)
 }
 
+// refusal says which inode a thread was not to open, and when.
+type refusal struct {
+	ino meta.Ino
+	at  time.Time
+}
+
 // newest is called before a thread opens a file, which has to be the one that its name stands for now, with what
 // others have written before they closed it. If the name stands for another by now, the answer is ESTALE, which
 // makes the kernel look it up again and come back: with the newest, or one that has come another way than by the name.
@@ -437,7 +443,8 @@ func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error 
 	}
 	l.mu.Lock()
 	n := l.nodes[ino]
-	back := time.Since(l.refused[thread]) < l.returns
+	before := l.refused[thread]
+	back := before.ino == ino && time.Since(before.at) < l.returns // another one may be the next that this thread opens
 	delete(l.refused, thread)
 	l.mu.Unlock()
 	if n.name == "" || n.dir.IsTrash() || back {
@@ -452,6 +459,6 @@ func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error 
 	if len(l.refused) >= maxRefused {
 		clear(l.refused)
 	}
-	l.refused[thread] = time.Now()
+	l.refused[thread] = refusal{ino, time.Now()}
 	return posix.ESTALE
 }
