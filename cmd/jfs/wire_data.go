@@ -34,7 +34,11 @@ const fetchConcurrency = 16
 
 // dataPlane is where the bytes of files come from and go to.
 type dataPlane struct {
-	pool     *bytepool.Pool
+	pool *bytepool.Pool
+	// compacting is apart from pool: a compaction reads through the cache, which waits for pool, so compactions
+	// that held all of pool would wait for themselves.
+	compacting *bytepool.Pool
+
 	store    *swapStore
 	limits   limiters
 	told     object.Observer // of requests to the store
@@ -47,7 +51,11 @@ type dataPlane struct {
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
 func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, parts *closer) (*dataPlane, error) {
-	d := &dataPlane{pool: bytepool.New(opt.bufferSize), limits: newLimiters(), told: told}
+	compact := opt.bufferSize / 8
+	d := &dataPlane{
+		pool: bytepool.New(opt.bufferSize - compact), compacting: bytepool.New(compact),
+		limits: newLimiters(), told: told,
+	}
 	d.limits.set(bandwidths(f, opt))
 	if err := opt.resolveBucket(f); err != nil {
 		return nil, err

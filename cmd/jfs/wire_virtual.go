@@ -45,7 +45,7 @@ func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root
 			},
 			Compact: func(ctx context.Context, ino meta.Ino, threads int, progress func(int)) error {
 				r, err := maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{
-					Pool: data.pool, Threads: threads, Log: a.log,
+					Pool: data.compacting, Threads: threads, Log: a.log,
 					Progress: func(_ maintain.Step, n int) { progress(n) },
 				}).Tree(ctx, ino)
 				if err == nil && r.Failed > 0 {
@@ -117,7 +117,7 @@ func (c *client) count(ctx context.Context, data *dataPlane, up *upload.Uploader
 	f["blockcache_miss"], f["blockcache_miss_bytes"] = float64(s.Loads+s.Ranges), float64(s.LoadBytes+s.RangeBytes)
 	f["used_read_buffer_size_bytes"] = float64(data.prefetch.Stats().Bytes)
 	f["subdir_info"] = 1 // its label would say which one is mounted
-	f["used_buffer_size_bytes"] = float64(data.pool.Used())
+	f["used_buffer_size_bytes"] = float64(data.pool.Used() + data.compacting.Used())
 	f["store_cache_size_bytes"] = float64(s.Memory.Bytes + s.Recent.Bytes)
 	if data.back.Stage != nil {
 		f.addStage(data.back.Stage.Stats())
