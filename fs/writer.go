@@ -410,7 +410,7 @@ func (f *file) publish(batch []*slice) error {
 		}
 	}
 	f.mu.RUnlock()
-	before, after, err := f.fs.vol.Write(f.fs.ctx, f.ino, c)
+	before, after, err := f.fs.vol.Write(f.fs.commit, f.ino, c)
 	refused := isRefusal(err)
 	if refused {
 		f.discard(batch)
