@@ -5,6 +5,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"jfs/fs/mount"
+	"jfs/meta/redis"
 )
 
 // shownState is what stat shows of a file that changes with its data.
@@ -25,7 +28,9 @@ func (p *place) state(name string) shownState {
 // though it may rely on an attribute for an hour: what another mount, which was told, shows too.
 func TestPublishedIsSeen(t *testing.T) {
 	s := newSite(t)
-	a, b := s.mount(), s.mount()
+	// Nothing ends by itself.
+	a := s.mountWith(redis.Options{}, mount.Options{AttrTimeout: time.Hour, AttrLease: time.Hour, EntryLease: time.Hour, DirEntryLease: time.Hour})
+	b := s.mount()
 	write := func(f *os.File) { _, err := f.Write([]byte("some more")); a.must(err) }
 	stat := func(*os.File) { a.state("f") }
 	sync := func(f *os.File) { a.must(f.Sync()) }
