@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"jfs/block"
 )
 
@@ -180,37 +182,19 @@ func (l *layout) path(k fileKey) string { return l.sub(k.Slice) + "/" + fileName
 func (l *layout) write(k fileKey, data, sums []byte, writer string) (int64, error) {
 	sub, name := l.sub(k.Slice), fileName(k)
 	temp := sub + "/." + name + "." + writer + tempSuffix
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	f, err := os.OpenFile(temp, flags, l.mode)
+	space, err := createFile(temp, l.mode, data, sums)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = mkdir(sub, l.dirMode()); err != nil {
-			return 0, err
+		if err = mkdir(sub, l.dirMode()); err == nil {
+			space, err = createFile(temp, l.mode, data, sums)
 		}
-		f, err = os.OpenFile(temp, flags, l.mode)
 	}
 	if err != nil {
 		return 0, err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		_, err = f.Write(sums)
-	}
-	var space int64
-	if err == nil {
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil {
-			space = allocated(info)
-		}
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(temp, sub+"/"+name)
-	}
-	if err != nil {
+	path := sub + "/" + name
+	if err := again(func() error { return unix.Rename(temp, path) }); err != nil { // os.Rename looks at the path first
 		_ = os.Remove(temp)
-		return 0, err
+		return 0, &os.LinkError{Op: "rename", Old: temp, New: path, Err: err}
 	}
 	return space, nil
 }

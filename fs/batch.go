@@ -320,7 +320,7 @@ func (b *batch) commit(items []*staged, all []meta.FileCommit) (done []meta.Publ
 		}
 		b.planned = true
 	}
-	done, err = d.fs.vol.WriteAll(d.fs.ctx, all)
+	done, err = d.fs.vol.WriteAll(d.fs.commit, all)
 	b.unsure = err != nil
 	if err != nil {
 		return nil, false, fmt.Errorf("publish %d flushes: %w", len(all), err)

@@ -100,7 +100,8 @@ type FS struct {
 
 	ctx    context.Context // of the background work; ends when Close gives up
 	cancel context.CancelFunc
-	kick   chan struct{} // memory is short
+	commit context.Context // ctx for the commits of what the kernel has written
+	kick   chan struct{}   // memory is short
 	stop   chan struct{}
 	loop   sync.WaitGroup // the flusher
 	work   sync.WaitGroup // flushes and submissions under way
@@ -151,6 +152,7 @@ func New(v *meta.Volume, opt Options) *FS {
 		f.prefix = jfsPrefix
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.commit = meta.WithPublishing(f.ctx)
 	opt.Pool.OnPressure(func() {
 		select {
 		case f.kick <- struct{}{}:

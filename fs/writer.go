@@ -11,6 +11,7 @@ import (
 	"jfs/internal/bytepool"
 	"jfs/internal/posix"
 	"jfs/meta"
+	"jfs/upload"
 )
 
 // slice is a run of bytes in one chunk that is being written. It takes writes at its end, and inside where its
@@ -240,6 +241,20 @@ func (f *file) give(ctx context.Context, blocks []outgoing) {
 	}
 }
 
+// uploadOnly uploads the only one of some blocks without handing it to another goroutine, and gives what is left. With
+// more of them it would keep the others waiting.
+func (f *file) uploadOnly(blocks []outgoing) []outgoing {
+	inline, ok := f.fs.opt.Uploader.(upload.Inline)
+	if len(blocks) != 1 || !ok {
+		return blocks
+	}
+	o := blocks[0]
+	if !inline.Upload(o.key, o.buf, func(err error) { f.uploaded(o, err) }) {
+		return blocks
+	}
+	return nil
+}
+
 // uploaded takes the result of an upload. A block that failed stays in memory and is tried again by the next flush.
 func (f *file) uploaded(o outgoing, err error) { f.taken(o, stored, err) }
 
@@ -362,7 +377,7 @@ func (f *file) through(batch []*slice, out []outgoing) error {
 	if err == nil {
 		err = f.unstage(batch)
 	}
-	f.give(f.fs.ctx, out)
+	f.give(f.fs.ctx, f.uploadOnly(out))
 	for _, s := range batch {
 		s.uploads.Wait()
 	}
@@ -410,7 +425,7 @@ func (f *file) publish(batch []*slice) error {
 		}
 	}
 	f.mu.RUnlock()
-	before, after, err := f.fs.vol.Write(f.fs.ctx, f.ino, c)
+	before, after, err := f.fs.vol.Write(f.fs.commit, f.ino, c)
 	refused := isRefusal(err)
 	if refused {
 		f.discard(batch)

@@ -27,13 +27,22 @@ type Notice struct {
 	Dir  Ino    // an entry of this directory
 	Name string // with Dir: which one; "" for any of them
 	// By is the request of this client, see RequestKey, that has made the change and waits for it: whoever asked for it
-	// knows. nil: there is none.
+	// knows. nil: there is none. Publishing: nobody asked, see there.
 	By any
 }
 
 // RequestKey is the key of the value by which a context says that it is of a request of somebody who keeps what it
 // is told, as the kernel does, and so knows of the changes that it asks for. Any value but nil will do.
 type RequestKey struct{}
+
+// Publishing is the value of RequestKey for a commit of what the kernel has written. The kernel has given up the
+// attribute by itself when it wrote, so it has to be told only if it has asked for it again.
+type Publishing struct{}
+
+// WithPublishing marks a context as that of such commits.
+func WithPublishing(ctx context.Context) context.Context {
+	return context.WithValue(ctx, RequestKey{}, Publishing{})
+}
 
 // WithRequest marks a context as that of such a request.
 func WithRequest(ctx context.Context) context.Context {

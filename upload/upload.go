@@ -32,6 +32,13 @@ type Submitter interface {
 	Submit(ctx context.Context, key block.Key, buf *bytepool.Buf, done func(error)) error
 }
 
+// Inline is an optional part of a Submitter for callers that wait anyway.
+type Inline interface {
+	// Upload is Submit, but uploads in the caller's goroutine, and calls done from it, if an upload may begin at once.
+	// Otherwise it says false, and has taken nothing.
+	Upload(key block.Key, buf *bytepool.Buf, done func(error)) bool
+}
+
 // Cache takes blocks that were uploaded. It retains or copies what it keeps.
 type Cache interface {
 	Put(key block.Key, buf *bytepool.Buf)
@@ -57,7 +64,10 @@ type Stats struct {
 	Errors         int64 // uploads that failed
 }
 
-var _ Submitter = (*Uploader)(nil)
+var (
+	_ Submitter = (*Uploader)(nil)
+	_ Inline    = (*Uploader)(nil)
+)
 
 // Uploader is through mode.
 type Uploader struct {
@@ -134,6 +144,37 @@ func (u *Uploader) submit(ctx context.Context, j job) error {
 		u.wg.Go(u.work)
 	}
 	return nil
+}
+
+// Upload implements Inline.
+func (u *Uploader) Upload(key block.Key, buf *bytepool.Buf, done func(error)) bool {
+	select {
+	case u.slots <- struct{}{}:
+	default:
+		return false
+	}
+	u.mu.Lock()
+	if u.closed || u.workers >= u.o.Concurrency {
+		u.mu.Unlock()
+		<-u.slots
+		return false
+	}
+	u.workers++
+	u.wg.Add(1)
+	u.stats.Uploading++
+	u.stats.UploadingBytes += int64(key.Size)
+	u.mu.Unlock()
+	defer u.wg.Done()
+
+	u.upload(job{key, buf, done})
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.queue) > 0 { // of others, who may have counted on this worker
+		u.wg.Go(u.work)
+	} else {
+		u.workers--
+	}
+	return true
 }
 
 // Delete removes blocks that were uploaded in vain, because the commit that names them was refused.

@@ -274,3 +274,46 @@ func TestCloseAborts(t *testing.T) {
 		t.Errorf("second close: %v", err)
 	}
 }
+
+// TestInline: an upload in the caller's goroutine counts as one of the workers, and leaves nothing lying.
+func TestInline(t *testing.T) {
+	ctx, pool, out := context.Background(), bytepool.New(0), outcomes{}
+	gate := make(chan error)
+	s := newSink(gate)
+	u := upload.New(s, upload.Options{Concurrency: 1, Queue: 2})
+	taken := make(chan bool)
+	go func() { taken <- u.Upload(key(0), buf(t, pool, key(0)), out.done(key(0))) }()
+	<-s.started
+	b := buf(t, pool, key(1))
+	if u.Upload(key(1), b, out.done(key(1))) {
+		t.Error("a second upload at a time")
+	}
+	if err := u.Submit(ctx, key(1), b, out.done(key(1))); err != nil { // waits for the first
+		t.Fatal(err)
+	}
+	if got := u.Stats(); got.Uploading != 1 || got.Queued != 1 || got.UploadingBytes != 2*4096 {
+		t.Errorf("while one uploads and one waits: %+v", got)
+	}
+	gate <- errStore
+	if !<-taken {
+		t.Error("the first was not taken")
+	}
+	gate <- nil
+	if err := u.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.one(t, key(0)); !errors.Is(err, errStore) {
+		t.Errorf("done was told %v", err)
+	}
+	if err := out.one(t, key(1)); err != nil {
+		t.Error(err)
+	}
+	b = buf(t, pool, key(2))
+	if u.Upload(key(2), b, out.done(key(2))) {
+		t.Error("a closed uploader took a block")
+	}
+	b.Release()
+	if got := u.Stats(); got != (upload.Stats{Blocks: 1, Bytes: 4096, Errors: 1}) || pool.Used() != 0 || s.peak != 1 {
+		t.Errorf("%+v, %d bytes held, %d at a time", got, pool.Used(), s.peak)
+	}
+}

@@ -62,7 +62,17 @@ func answer(err error) string {
 func errnoAnswer(no syscall.Errno) string { return "errno " + strconv.Itoa(int(no)) }
 
 var childParts = map[string]func(args []string) error{
-	"map": childMap, "bus": childBus, "limit": childLimit, "lock": childLock, "exec": func([]string) error { return nil },
+	"map": childMap, "bus": childBus, "limit": childLimit, "lock": childLock, "exec": childExec,
+}
+
+// childExec becomes a program, which does the part named first. The process that serves the file system must not start
+// what lies on it: until the program is open the thread that starts it stops for nothing, and the garbage collector
+// would wait for it while it waits for the file system.
+func childExec(args []string) error {
+	if err := os.Setenv(childEnv, args[0]); err != nil {
+		return err
+	}
+	return syscall.Exec(args[1], args[1:], os.Environ())
 }
 
 // process is a child; each line that is told to it has one line for an answer.

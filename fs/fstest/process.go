@@ -44,7 +44,7 @@ func processExec(b bed) {
 	prog := b.at("prog")
 	must(b.T, os.WriteFile(prog, data, 0755))
 	touch := b.file("locked", "", 0644)
-	p := b.start(prog, "lock", touch)
+	p := b.child("exec", "lock", prog, touch)
 	equal(b.T, "the program", p.hear(), "ready")
 	wantErr(b.T, "write to a running program", openErr(prog, unix.O_WRONLY), syscall.ETXTBSY)
 	wantErr(b.T, "open of it with O_TRUNC", openErr(prog, unix.O_RDWR|unix.O_TRUNC), syscall.ETXTBSY)
@@ -58,13 +58,10 @@ func processExec(b bed) {
 
 	script := b.file("script", "#!/bin/true\n", 0755)
 	w := open(b.T, script, os.O_WRONLY)
-	attr := &os.ProcAttr{}
-	_, err = os.StartProcess(script, []string{script}, attr)
-	wantErr(b.T, "run what is open for writing", err, syscall.ETXTBSY)
+	equal(b.T, "run what is open for writing", b.run("exec", "", script), errnoAnswer(syscall.ETXTBSY))
 	must(b.T, w.Close())
 	must(b.T, unix.Chmod(script, 0644))
-	_, err = os.StartProcess(script, []string{script}, attr)
-	wantErr(b.T, "run what is no program", err, syscall.EACCES)
+	equal(b.T, "run what is no program", b.run("exec", "", script), errnoAnswer(syscall.EACCES))
 }
 
 // lockers starts two processes with a file open.

@@ -123,6 +123,9 @@ func (a *adapter) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (
 			n, err = h.Write(ctx, in.Offset, data)
 		}
 		written = uint32(n)
+		if err == nil && n > 0 && a.givesUp(in) {
+			a.leases.wrote(a.ino(in.NodeId))
+		}
 		return err
 	})
 	if st == fuse.OK {
@@ -135,6 +138,12 @@ func (a *adapter) moved(write bool, n int) {
 	if a.opt.Moved != nil {
 		a.opt.Moved(write, n)
 	}
+}
+
+// givesUp says whether the kernel gives up the attribute when it gets the answer to a write. One that passes by the page
+// cache may be answered long after that, and what comes out of the page cache concerns only a part.
+func (a *adapter) givesUp(in *fuse.WriteIn) bool {
+	return in.Flags&syscall.O_DIRECT == 0 && in.WriteFlags&fuse.WRITE_CACHE == 0 && !a.opt.WritebackCache
 }
 
 // appends says whether a write goes to the end of the file. The flags of the request are those that the descriptor has

@@ -59,6 +59,8 @@ type noted struct {
 type node struct {
 	lookups uint64 // as the kernel counts them
 	attr    bool   // it may rely on the attribute
+	gaveUp  bool   // it has given the attribute up by itself, because it has written, and was given none since
+	unsaid  bool   // and was not told of a change since
 	dir     meta.Ino
 	name    string // under which it was found last
 }
@@ -112,11 +114,17 @@ func (l *leases) heard(n meta.Notice) {
 			r.own.add(at, before, number)
 		}
 	}
-	if n.By != nil {
+	_, published := n.By.(meta.Publishing)
+	if n.By != nil && !published {
 		return // the kernel knows; but what it had asked for before may be older
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if known := l.nodes[n.Ino]; published && known.gaveUp {
+		known.unsaid = true
+		l.nodes[n.Ino] = known
+		return
+	}
 	switch {
 	case n.All:
 		l.pending.all = true
@@ -270,6 +278,7 @@ func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *
 		entry = grantTimeout
 	}
 	n.lookups++
+	l.answered(t, ino, &n)
 	n.attr = n.attr || attr == grantLease
 	n.dir, n.name = dir, name
 	l.nodes[ino] = n
@@ -278,21 +287,50 @@ func (l *leases) lookedUp(t ticket, dir meta.Ino, name string, ino meta.Ino, a *
 
 // seen notes that the kernel may rely on the attribute of an inode that it knows, if the ticket is still good.
 func (l *leases) seen(t ticket, ino meta.Ino, a *meta.Attr) grant {
-	if l == nil || !l.lasting(ino, a) {
+	if l == nil {
 		return grantTimeout
 	}
+	last := l.lasting(ino, a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, known := l.nodes[ino]
-	if !known && len(l.nodes) >= l.limit {
+	if !known && (!last || len(l.nodes) >= l.limit) {
 		return grantTimeout
 	}
-	g := l.check(t, ino)
-	if g == grantLease {
-		n.attr = true
+	g := grantTimeout
+	if last {
+		g = l.check(t, ino)
+	}
+	l.answered(t, ino, &n)
+	n.attr = n.attr || g == grantLease
+	if known || n.attr {
 		l.nodes[ino] = n
 	}
 	return g
+}
+
+// wrote notes that the kernel has written to an inode. When it gets the answer it gives up what changes with that, so
+// it need not be told when that is published, until it is given an attribute again.
+func (l *leases) wrote(ino meta.Ino) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n, known := l.nodes[ino]; known && !n.gaveUp {
+		n.gaveUp = true
+		l.nodes[ino] = n
+	}
+}
+
+// answered notes that the kernel is being given an attribute, and has it told now of what it was not told, unless the
+// attribute is certainly newer. l.mu is held.
+func (l *leases) answered(t ticket, ino meta.Ino, n *node) {
+	if n.unsaid && (!t.on || l.check(t, ino) != grantLease) {
+		l.pending.inodes[ino] = struct{}{}
+		l.ring()
+	}
+	n.gaveUp, n.unsaid = false, false
 }
 
 // note remembers a name. l.mu is held.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -211,5 +212,95 @@ func TestNotifierDoesNotWait(t *testing.T) {
 	n.close()
 	if len(l.names) != 0 || l.count != 0 {
 		t.Errorf("%d names are left", l.count)
+	}
+}
+
+// TestPublishedIsNotTold: of what the kernel has written itself it is told only if it was given an attribute since.
+func TestPublishedIsNotTold(t *testing.T) {
+	mine := meta.Notice{Ino: 10, By: meta.Publishing{}}
+	for _, c := range []struct {
+		what string
+		do   func(l *leases)
+		told bool
+	}{
+		{"written and published", func(l *leases) { l.wrote(10); l.heard(mine) }, false},
+		{"twice", func(l *leases) { l.wrote(10); l.heard(mine); l.wrote(10); l.heard(mine) }, false},
+		{"published only", func(l *leases) { l.heard(mine) }, true},
+		{"another's change after a write", func(l *leases) { l.wrote(10); l.heard(meta.Notice{Ino: 10}) }, true},
+		{"one that is not known", func(l *leases) { l.forget(10, 1); l.wrote(10); l.heard(mine) }, true},
+		{"forgotten after the write", func(l *leases) { l.wrote(10); l.forget(10, 1); l.heard(mine) }, true},
+		{"asked between", func(l *leases) { l.wrote(10); l.seen(l.ticket(), 10, &someFile); l.heard(mine) }, true},
+		{"looked up between", func(l *leases) {
+			l.wrote(10)
+			l.lookedUp(l.ticket(), 1, "f", 10, &someFile, false)
+			l.heard(mine)
+		}, true},
+		{"asked between, but written again", func(l *leases) {
+			l.wrote(10)
+			l.seen(l.ticket(), 10, &someFile)
+			l.wrote(10)
+			l.heard(mine)
+		}, false},
+		{"asked afterwards", func(l *leases) { l.wrote(10); l.heard(mine); l.seen(l.ticket(), 10, &someFile) }, false},
+		{"asked before, answered afterwards", func(l *leases) {
+			before := l.ticket()
+			l.wrote(10)
+			l.heard(mine)
+			if g := l.seen(before, 10, &someFile); g != grantNothing {
+				t.Errorf("an old attribute was granted: %d", g)
+			}
+		}, true},
+		{"answered afterwards without a ticket", func(l *leases) { l.wrote(10); l.heard(mine); l.seen(ticket{}, 10, &someFile) }, true},
+		{"published again after the answer", func(l *leases) {
+			l.wrote(10)
+			l.heard(mine)
+			l.seen(l.ticket(), 10, &someFile)
+			l.heard(mine)
+		}, true},
+	} {
+		l := newLeases(newTeller(), time.Minute)
+		l.lookedUp(l.ticket(), 1, "f", 10, &someFile, true)
+		c.do(l)
+		if _, told := l.take().inodes[10]; told != c.told {
+			t.Errorf("%s: told %v", c.what, told)
+		}
+	}
+}
+
+// TestUnpublishedIsAnswered: also an answer that gives no lease ends what a write has begun.
+func TestUnpublishedIsAnswered(t *testing.T) {
+	w := newTeller()
+	l := newLeases(&unpublished{w}, time.Minute)
+	l.lookedUp(l.ticket(), 1, "f", 10, &someFile, true)
+	l.wrote(10)
+	if g := l.seen(l.ticket(), 10, &someFile); g != grantTimeout {
+		t.Errorf("an attribute that is not published was granted: %d", g)
+	}
+	l.heard(meta.Notice{Ino: 10, By: meta.Publishing{}})
+	if _, told := l.take().inodes[10]; !told {
+		t.Error("the kernel was not told")
+	}
+}
+
+// unpublished is a teller with files that have more than the database.
+type unpublished struct{ *teller }
+
+func (*unpublished) Published(meta.Ino) bool { return false }
+
+// TestGivesUp: only after an ordinary write the kernel gives the attribute up when it gets the answer.
+func TestGivesUp(t *testing.T) {
+	for _, c := range []struct {
+		flags, write uint32
+		back, want   bool
+	}{
+		{0, 0, false, true},
+		{syscall.O_DIRECT, 0, false, false},
+		{0, fuse.WRITE_CACHE, false, false},
+		{0, 0, true, false},
+	} {
+		a := newAdapter(newTeller(), Options{WritebackCache: c.back})
+		if got := a.givesUp(&fuse.WriteIn{Flags: c.flags, WriteFlags: c.write}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
 	}
 }
