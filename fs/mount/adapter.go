@@ -30,6 +30,7 @@ type adapter struct {
 	forgetPages func(node uint64) // and for its data
 
 	backings *backings
+	refused  *refusals // by opens that came by a name that is old
 
 	files table[handle]
 	dirs  table[*openDir]
@@ -60,7 +61,7 @@ func newAdapter(b backend, opt Options) *adapter {
 		}),
 		told:       newTold(believed),
 		forgetAttr: func(uint64) {}, forgetPages: func(uint64) {},
-		logLimit: rate.NewLimiter(logRate, logBurst), lists: newListings(), backings: newBackings(),
+		logLimit: rate.NewLimiter(logRate, logBurst), lists: newListings(), backings: newBackings(), refused: newRefusals(),
 	}
 }
 

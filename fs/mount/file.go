@@ -54,6 +54,12 @@ func (a *adapter) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 			return err
 		}
 		h, keep, err := a.fs.Open(ctx, who, ino, a.openFlags(in.Flags))
+		if a.astray(ctx, ino, in.Pid, h, err) {
+			if err == nil {
+				h.Release(ctx)
+			}
+			return posix.ESTALE
+		}
 		if err == nil {
 			a.found(in.NodeId, h)
 			a.opened(h, in.Flags, keep, out)

@@ -42,8 +42,7 @@ type leases struct {
 	oldAt time.Time                     // this is it
 	limit int                           // inodes, and names
 
-	refused map[uint32]refusal // threads that were told to look up a name again
-	returns time.Duration      // how long they take at most
+	refused *refusals
 
 	pending pending
 	wake    chan struct{}
@@ -75,9 +74,6 @@ type pending struct {
 const (
 	maxNodes   = 1 << 18 // inodes, and names, that the kernel may rely on; 100 to 200 bytes each
 	maxPending = 1 << 14 // inodes, and directories; more are everything
-	maxRefused = 1 << 12 // threads
-	// comesBack is how long the kernel may take to look up a name again before it opens what it has found.
-	comesBack = 100 * time.Millisecond
 )
 
 // newLeases gives nil when the backend has nobody who tells of changes. The kernel may rely on names for the time given.
@@ -92,7 +88,7 @@ func newLeases(b backend, lasts time.Duration) *leases {
 	}
 	l := &leases{
 		coherent: w, source: source, nodes: map[meta.Ino]node{}, names: map[meta.Ino]map[string]noted{},
-		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: map[uint32]refusal{}, returns: comesBack, wake: make(chan struct{}, 1),
+		lasts: lasts, oldAt: time.Now(), limit: maxNodes, refused: newRefusals(), wake: make(chan struct{}, 1),
 	}
 	l.pending.reset()
 	return l
@@ -463,12 +459,6 @@ func (l *leases) settle(ctx context.Context) error {
 	return l.source.Settle(ctx)
 }
 
-// refusal says which inode a thread was not to open, and when.
-type refusal struct {
-	ino meta.Ino
-	at  time.Time
-}
-
 // newest is called before a thread opens a file, which has to be the one that its name stands for now, with what
 // others have written before they closed it. If the name stands for another by now, the answer is ESTALE, which
 // makes the kernel look it up again and come back: with the newest, or one that has come another way than by the name.
@@ -481,22 +471,14 @@ func (l *leases) newest(ctx context.Context, ino meta.Ino, thread uint32) error 
 	}
 	l.mu.Lock()
 	n := l.nodes[ino]
-	before := l.refused[thread]
-	back := before.ino == ino && time.Since(before.at) < l.returns // another one may be the next that this thread opens
-	delete(l.refused, thread)
 	l.mu.Unlock()
-	if n.name == "" || n.dir.IsTrash() || back {
+	if back := l.refused.back(thread, ino); n.name == "" || n.dir.IsTrash() || back {
 		return nil
 	}
 	now, err := l.Resolve(ctx, n.dir, []string{n.name})
 	if err != nil || now[0] == ino {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.refused) >= maxRefused {
-		clear(l.refused)
-	}
-	l.refused[thread] = refusal{ino, time.Now()}
+	l.refused.add(thread, ino)
 	return posix.ESTALE
 }
