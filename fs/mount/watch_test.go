@@ -240,6 +240,24 @@ func TestOtherMountIsSeenAgain(t *testing.T) {
 	t.Logf("seen after %v in the middle, %v for 99 of 100, %v at most", late[len(late)/2], late[len(late)*99/100], late[len(late)-1])
 }
 
+// TestOtherMountIsSeenInTime: a server that tells of nothing leaves the timeouts, which are those of the flags then.
+func TestOtherMountIsSeenInTime(t *testing.T) {
+	s := newSite(t)
+	short := mount.Options{AttrTimeout: 50 * time.Millisecond, EntryTimeout: 50 * time.Millisecond, DirEntryTimeout: 50 * time.Millisecond}
+	a, b := s.mountWith(redis.Options{NoTracking: true}, short), s.mountWith(redis.Options{NoTracking: true}, short)
+	a.write("f", "1")
+	a.write("g", "1")
+	if b.size("f") != 1 || b.size("g") != 1 || b.size("h") != -1 {
+		t.Error("the files are not there")
+	}
+	a.write("f", "12")
+	a.must(os.Rename(a.path("g"), a.path("h")))
+	b.soon("another size", func() bool { return b.size("f") == 2 })
+	b.soon("a rename", func() bool { return b.size("g") == -1 && b.size("h") == 1 })
+	trips := b.trips.Load()
+	b.soon("that the database is asked", func() bool { return b.size("f") == 2 && b.trips.Load() > trips })
+}
+
 // TestWorkingDirectory: changes beside a directory that is in use do not take its path away.
 func TestWorkingDirectory(t *testing.T) {
 	s := newSite(t)
