@@ -149,7 +149,6 @@ func TestRoomForNames(t *testing.T) {
 func TestNewest(t *testing.T) {
 	w := newTeller()
 	l := newLeases(w, time.Minute)
-	l.refused.returns = time.Hour
 	w.set(1, "f", 10)
 	l.lookedUp(l.ticket(), 1, "f", 10, &someFile, false)
 	ctx := t.Context()

@@ -3,6 +3,7 @@ package mount
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 
 const (
 	maxRefused = 1 << 12 // threads
-	// comesBack is how long the kernel may take to look up a name again before it opens what it has found.
-	comesBack = 100 * time.Millisecond
+	// comesBack is how long the kernel may take to look up a name again before it opens what it has found: as long as
+	// a machine without a free processor or a slow database takes for it. Who was told ESTALE twice fails.
+	comesBack = time.Minute
 )
 
 // refusals are the threads that were told ESTALE by an open, so that the kernel looks up the name again.
@@ -37,12 +39,16 @@ func (r *refusals) add(thread uint32, ino meta.Ino) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.all) >= maxRefused {
+		maps.DeleteFunc(r.all, func(_ uint32, old refusal) bool { return time.Since(old.at) >= r.returns })
+	}
+	if len(r.all) >= maxRefused {
 		clear(r.all)
 	}
 	r.all[thread] = refusal{ino, time.Now()}
 }
 
-// back says whether a thread that was refused an inode comes back with the same one, and forgets that.
+// back says whether a thread that was refused an inode comes back with the same one, and forgets that. It is asked at
+// each open: who opens something else has found another file.
 func (r *refusals) back(thread uint32, ino meta.Ino) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,10 +61,14 @@ func (r *refusals) back(thread uint32, ino meta.Ino) bool {
 // there. Where nobody tells of changes, the kernel believes for a while that a name stands for what another mount has
 // removed. h and err are what the open gave.
 func (a *adapter) astray(ctx context.Context, ino meta.Ino, thread uint32, h handle, err error) bool {
+	if a.leases != nil { // newest has looked
+		return false
+	}
+	back := a.refused.back(thread, ino)
 	var attr meta.Attr
 	f, ok := h.(interface{ Found() meta.Attr })
 	switch {
-	case a.leases != nil: // newest has looked
+	case back:
 		return false
 	case err == nil && ok:
 		attr = f.Found()
@@ -67,7 +77,7 @@ func (a *adapter) astray(ctx context.Context, ino meta.Ino, thread uint32, h han
 			return false
 		}
 	}
-	if !attr.Parent.IsTrash() || a.refused.back(thread, ino) {
+	if !attr.Parent.IsTrash() {
 		return false
 	}
 	a.refused.add(thread, ino)

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,12 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"jfs/fs"
 	"jfs/meta"
 )
 
 func TestRefusals(t *testing.T) {
 	r := newRefusals()
-	r.returns = time.Hour
 	if r.back(1, 10) {
 		t.Error("a thread comes back that was not refused")
 	}
@@ -37,13 +38,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// slowLookups is a volume on a slow database.
+type slowLookups struct{ volume }
+
+func (v slowLookups) Lookup(ctx context.Context, who meta.Cred, dir meta.Ino, name string) (fs.Inode, error) {
+	time.Sleep(150 * time.Millisecond)
+	return v.volume.Lookup(ctx, who, dir, name)
+}
+
 // TestTrashedBehindTheName: an open by a name under which another mount has put another file gives that one, though the kernel
-// believes for long that it is the one that is in the trash now; what is in the trash can be read there and not be written.
+// believes for long that it is the one that is in the trash now; what is in the trash can be read there and not be written,
+// however long it takes to look up a name again.
 func TestTrashedBehindTheName(t *testing.T) {
 	clients := newClients(t, 2, func(f *meta.Format) { f.TrashDays = 1 })
 	opt := patient()
 	opt.EntryTimeout, opt.DirEntryTimeout = time.Hour, time.Hour
-	a, b := serve(t, volume{clients[0]}, patient()).MountPoint(), serve(t, volume{clients[1]}, opt).MountPoint()
+	a, b := serve(t, volume{clients[0]}, patient()).MountPoint(), serve(t, slowLookups{volume{clients[1]}}, opt).MountPoint()
 	write := func(name, data string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(a, name), []byte(data), 0o644); err != nil {
