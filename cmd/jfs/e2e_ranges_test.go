@@ -61,7 +61,7 @@ func TestE2ERandomReads(t *testing.T) {
 		{0, true, []string{"--cache-dir", "$/other", "--cache-partial-only"}},
 	} {
 		w.mount(kind.mountFlags...)
-		fd, err := unix.Open(w.path("mnt/big"), unix.O_RDONLY|kind.flags, 0)
+		fd, err := unix.Open(w.path("mnt/big"), unix.O_RDONLY|unix.O_CLOEXEC|kind.flags, 0)
 		must(t, err)
 		dst := aligned(4096)
 		for _, off := range places {

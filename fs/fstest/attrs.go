@@ -188,17 +188,17 @@ func ownerPermissions(t *testing.T, dir string) {
 	write(t, filepath.Join(dir, "readable", "own"), "")
 	must(t, unix.Chmod(filepath.Join(dir, "readable", "own"), 0600))
 	asUser(t, dir, func() {
-		_, err := unix.Open("closed/f", unix.O_RDONLY, 0)
+		_, err := unix.Open("closed/f", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		wantErr(t, "open below a closed directory", err, syscall.EACCES)
-		_, err = unix.Open("readable/own", unix.O_RDONLY, 0)
+		_, err = unix.Open("readable/own", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		wantErr(t, "open of a closed file", err, syscall.EACCES)
-		_, err = unix.Open("readable/f", unix.O_WRONLY, 0)
+		_, err = unix.Open("readable/f", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		wantErr(t, "open for writing", err, syscall.EACCES)
 		wantErr(t, "mkdir", unix.Mkdir("readable/x", 0755), syscall.EACCES)
 		wantErr(t, "unlink", unix.Unlink("readable/f"), syscall.EACCES)
 		wantErr(t, "chmod", unix.Chmod("readable/f", 0777), syscall.EPERM)
 		wantErr(t, "chown", unix.Chown("readable/f", 54321, -1), syscall.EPERM)
-		fd, err := unix.Open("mine", unix.O_CREAT|unix.O_WRONLY, 0600)
+		fd, err := unix.Open("mine", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0600)
 		if err != nil {
 			t.Error("create:", err)
 			return

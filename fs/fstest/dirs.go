@@ -157,7 +157,7 @@ func dirRemoved(t *testing.T, dir string) {
 	must(t, os.Mkdir(path, 0755))
 	d := open(t, path, os.O_RDONLY)
 	must(t, os.Remove(path))
-	_, err := unix.Openat(int(d.Fd()), "x", unix.O_CREAT|unix.O_WRONLY, 0644)
+	_, err := unix.Openat(int(d.Fd()), "x", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0644)
 	wantErr(t, "create in a removed directory", err, syscall.ENOENT)
 	wantErr(t, "mkdir in a removed directory", unix.Mkdirat(int(d.Fd()), "x", 0755), syscall.ENOENT)
 }

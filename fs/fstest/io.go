@@ -152,7 +152,7 @@ func ioOffsets(b bed) {
 	}
 	_, err := unix.Seek(fd, 2, unix.SEEK_SET)
 	must(b.T, err)
-	dup, err := unix.Dup(fd)
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	must(b.T, err)
 	defer unix.Close(dup) //nolint:errcheck // a copy
 	buf := make([]byte, 3)
