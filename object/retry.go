@@ -145,6 +145,9 @@ func (r *retrying) within(ctx context.Context, op Op, key string, limit time.Dur
 }
 
 func (r *retrying) loop(ctx context.Context, op Op, key string, attempt func() error) error {
+	// Each kind of failure has a count of its own: a connection that breaks among refusals is no reason to wait as long as
+	// for the next refusal, and the other way round.
+	var quick, throttled int
 	for n := 1; ; n++ {
 		err := attempt()
 		if err == nil || final(err) || ctx.Err() != nil {
@@ -153,7 +156,12 @@ func (r *retrying) loop(ctx context.Context, op Op, key string, attempt func() e
 		if n >= r.o.Attempts {
 			return fmt.Errorf("%w (after %d attempts)", err, n)
 		}
-		d := pause(n, errors.Is(err, ErrThrottled))
+		count, slow := &quick, errors.Is(err, ErrThrottled)
+		if slow {
+			count = &throttled
+		}
+		*count++
+		d := pause(*count, slow)
 		r.o.Log.Warn("repeat request to object store", "op", op.String(), "key", key, "attempt", n, "pause", d, "err", err)
 		if err := r.o.Sleep(ctx, d); err != nil {
 			return fmt.Errorf("%s %s: %w", op, key, err)
@@ -198,7 +206,7 @@ func verdict(ctx context.Context, op Op, key string, limit time.Duration, err er
 	return err
 }
 
-// pause is how long to wait after the n-th failure: doubling, with the upper half random so that clients
+// pause is how long to wait after the n-th failure of a kind: doubling, with the upper half random so that clients
 // that failed together do not come back together.
 func pause(n int, throttled bool) time.Duration {
 	d := firstPause

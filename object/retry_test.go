@@ -110,6 +110,28 @@ func TestRetryGivesUp(t *testing.T) {
 	}
 }
 
+// A connection that breaks after refusals, or before them, is waited for as the first of its kind.
+func TestRetryCountsEachKind(t *testing.T) {
+	refused := fmt.Errorf("slow down: %w", object.ErrThrottled)
+	for _, errs := range [][]error{{refused, errBlip}, {errBlip, refused}} {
+		f := faulty.New(mem.New(), faulty.First(4, faulty.Put, errs[0]), faulty.First(8, faulty.Put, errs[1]))
+		var pauses []time.Duration
+		put(t, object.Retry(f, napless(&pauses)), "key", "data")
+		if len(pauses) != 8 {
+			t.Fatalf("%d pauses", len(pauses))
+		}
+		for i, d := range pauses {
+			full := 100 * time.Millisecond << (i % 4)
+			if errors.Is(errs[i/4], object.ErrThrottled) {
+				full *= 10
+			}
+			if d < full/2 || d > full {
+				t.Errorf("pause %d is %s, want up to %s", i, d, full)
+			}
+		}
+	}
+}
+
 func TestRetryIsSlowerWhenThrottled(t *testing.T) {
 	f := faulty.New(mem.New(), faulty.Always(faulty.Head, fmt.Errorf("slow down: %w", object.ErrThrottled)))
 	var pauses []time.Duration
