@@ -110,7 +110,7 @@ func silent(calls []call) bool {
 		c := &calls[i]
 		switch {
 		case c.dest == nil:
-		case c.untrue == nil || c.row != nil || untrue != nil && untrue != c.untrue:
+		case c.untrue == nil || c.row != nil || untrue != nil && !errors.Is(c.untrue, untrue):
 			return false
 		default:
 			untrue = c.untrue
