@@ -133,7 +133,7 @@ func measureEngine(t *testing.T, name string, server *testenv.Server, proxy *tes
 		trips map[string]int // etcd's are requests of its protocol, counted in meta/tkv/etcd
 		do    func(i int) error
 	}{
-		{"create", map[string]int{"redis": 2, "postgres": 2, "mariadb": 2}, func(i int) (err error) {
+		{"create", map[string]int{"redis": 2, "postgres": 1, "mariadb": 1}, func(i int) (err error) {
 			inos[i], _, err = v.Mknod(ctx, meta.Root, dir, fmt.Sprint("f", i), meta.New{Type: meta.TypeFile, Mode: 0o644})
 			return err
 		}},

@@ -28,7 +28,8 @@ const (
 )
 
 // Remote is a meta.Engine on a PostgreSQL, MySQL or MariaDB server. A change takes two round trips, "begin and read with
-// locks" and "write and commit", and one if it reads nothing; a View of what it names takes one.
+// locks" and "write and commit", and one if it reads nothing, or if it creates a file in a directory that is known, see
+// guesses; a View of what it names takes one.
 type Remote struct {
 	d     *dialect
 	t     *server
@@ -38,6 +39,8 @@ type Remote struct {
 	masks sync.Map             // uint32 to string: updateNode
 	pool  *linkPool
 	usage *usage.Buffer
+
+	guesses guesses
 
 	timeout, patience time.Duration
 	outage            outage
@@ -168,6 +171,9 @@ func (e *Remote) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 		if r.broken != nil && e.again(r.broken) {
 			return r.broken
 		}
+		if err == nil {
+			e.guesses.learn(r.nodes)
+		}
 		return err
 	})
 }
@@ -175,35 +181,60 @@ func (e *Remote) View(ctx context.Context, want meta.Want, fn func(meta.Reader) 
 // Update runs fn in a transaction; see meta.Engine. fn must not call the engine.
 func (e *Remote) Update(ctx context.Context, want meta.Want, fn func(meta.Tx) error) error {
 	t := &remoteTx{}
+	guess := true // once
 	err := e.retry(ctx, func(c *pooledLink) error {
-		s := &remoteSession{e: e, c: c, locking: true}
-		defer s.rollback() // unless it was committed
-		t.begin(ctx, s, &want)
-		if err := t.load(&want); err != nil {
-			return err
+		if guess {
+			guess = false
+			err := e.attempt(ctx, c, t, &want, fn, true)
+			if !t.guessed || err == nil || errors.Is(err, meta.ErrUnknown) || ctx.Err() != nil || !c.usable() {
+				return err
+			}
+			// Whatever it is, it may come from the guess.
+			e.guesses.drop(want.Perms)
+			e.retries.Add(1)
+			e.log.Debug("metadata transaction runs again", "attempt", 0, "reason", err)
 		}
-		err := fn(t)
-		switch {
-		case t.stale:
-			return errStale
-		case t.broken != nil && (err == nil || e.again(t.broken)):
-			return t.broken
-		}
-		if err := t.prove(); err != nil {
-			return err
-		}
-		if err != nil {
-			return err
-		}
-		return t.commit()
+		return e.attempt(ctx, c, t, &want, fn, false)
 	})
 	if err == nil {
 		e.updates.Add(1)
+		e.guesses.learn(t.nodes)
 		if t.space != 0 || t.inodes != 0 {
 			e.usage.Add(t.space, t.inodes)
 		}
 	}
 	return err
+}
+
+// errGuessed ends a transaction that rests on a guess and writes nothing with which that would be checked.
+var errGuessed = errors.New("the directory was not read")
+
+// attempt runs a transaction once.
+func (e *Remote) attempt(ctx context.Context, c *pooledLink, t *remoteTx, want *meta.Want, fn func(meta.Tx) error, guess bool) error {
+	s := &remoteSession{e: e, c: c, locking: true}
+	defer s.rollback() // unless it was committed
+	t.begin(ctx, s, want)
+	left := *want
+	if guess {
+		left, _ = t.guess(want)
+	}
+	if err := t.load(&left); err != nil {
+		return err
+	}
+	err := fn(t)
+	switch {
+	case t.stale:
+		return errStale
+	case t.broken != nil && (err == nil || e.again(t.broken)):
+		return t.broken
+	}
+	if err := t.prove(); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return t.commit()
 }
 
 // Stats gives a snapshot of the counts. Commits is that of Updates: each has its own.

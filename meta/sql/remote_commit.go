@@ -27,6 +27,9 @@ func (t *remoteTx) commit() error {
 		return err
 	}
 	if len(t.ops) == 0 && len(t.empty) == 0 && len(t.touches) == 0 && !t.wrote {
+		if t.guessed {
+			return errGuessed
+		}
 		return nil // rolled back, if anything was begun
 	}
 	calls := t.calls()
@@ -126,7 +129,7 @@ func (t *remoteTx) calls() []call {
 		calls = e.write(calls, &hot[i], false)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(t.perms)) {
-		calls = e.allowed(calls, dir, t.perms[dir], t.touches[dir])
+		calls = e.allowed(calls, dir, t.perms[dir], t.touches[dir], t.spared[dir])
 	}
 	return calls
 }
@@ -200,15 +203,21 @@ func (e *Remote) write(calls []call, o *op, sure bool) []call {
 const permission = " WHERE inode = ? AND type = ? AND flags = ? AND mode = ? AND uid = ? AND gid = ? AND COALESCE(parent, 0) = ?" +
 	" AND COALESCE(access_acl_id, 0) = ? AND COALESCE(default_acl_id, 0) = ? AND COALESCE(tier_id, 0) = ?"
 
-// allowed adds the check of a directory that was read with Perm, together with its touch if there is one.
-func (e *Remote) allowed(calls []call, dir meta.Ino, a meta.Attr, touch *dirTouch) []call {
+// allowed adds the check of a directory that was read with Perm, together with its touch if there is one. Where that was
+// left out because of a guess, spared is the time, in microseconds, since which the directory has to have been touched.
+func (e *Remote) allowed(calls []call, dir meta.Ino, a meta.Attr, touch *dirTouch, spared int64) []call {
 	r := encodeNode(&a)
 	args := []any{int64(dir)}
 	for _, col := range [...]int{colType, colFlags, colMode, colUID, colGID, colParent, colAccessACL, colDefaultACL, colTier} {
 		args = append(args, int64(r[col]))
 	}
 	if touch == nil {
-		text := e.text(e.d.server.guard("FROM @node"+permission, e.d.server.share))
+		from := "FROM @node" + permission
+		if spared != 0 {
+			from += " AND mtime > ?"
+			args = append(args, spared)
+		}
+		text := e.text(e.d.server.guard(from, e.d.server.share))
 		return append(calls, call{name: "check directory", text: text, args: args, dest: []any{new(number)}, untrue: errStale})
 	}
 	micros, nanos := splitTime(touch.now)

@@ -28,6 +28,8 @@ type remoteTx struct {
 	empty   []meta.Ino             // that must be
 	absent  map[string]bool        // counters and xattrs that were read as missing
 	missing map[meta.Name]bool     // entries that were, see lockEntry
+	guessed bool                   // some of perms, and perhaps of missing
+	spared  map[meta.Ino]int64     // see spare
 	stale   bool                   // what was read does not fit together
 	wrote   bool                   // something was written at once
 }
@@ -48,6 +50,7 @@ func (t *remoteTx) begin(ctx context.Context, s *remoteSession, want *meta.Want)
 	t.locked, t.perms, t.touches, t.absent = map[meta.Ino]bool{}, map[meta.Ino]meta.Attr{}, map[meta.Ino]*dirTouch{}, map[string]bool{}
 	t.missing = map[meta.Name]bool{}
 	t.empty, t.stale, t.wrote, t.narrow = nil, false, false, true
+	t.guessed, t.spared = false, nil
 	s.begin(s.e.d.server.begin)
 }
 
@@ -281,6 +284,9 @@ func (t *remoteTx) Touch(dir meta.Ino, now meta.Time, nlink int32, window time.D
 		return
 	}
 	if nlink == 0 && window > 0 && now.Sub(n.now.Mtime) < window {
+		if t.guessed && t.touches[dir] == nil {
+			t.spare(dir, now, window)
+		}
 		return
 	}
 	d := t.touches[dir]

@@ -33,6 +33,7 @@ type Options struct {
 type Engine struct {
 	store Store
 	dirs  *queue
+	hints *hints
 	usage *usage.Buffer
 
 	closing  sync.Once
@@ -43,7 +44,7 @@ var _ meta.Engine = (*Engine)(nil)
 
 // New makes an engine, which owns the store from then on.
 func New(store Store, opts Options) *Engine {
-	e := &Engine{store: store, dirs: newQueue()}
+	e := &Engine{store: store, dirs: newQueue(), hints: newHints()}
 	e.usage = usage.New(e.addUsage, usage.Options{Interval: opts.FlushUsage, Log: opts.Log})
 	return e
 }

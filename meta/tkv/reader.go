@@ -21,7 +21,8 @@ func newReader(ctx context.Context, e *Engine, promised, snapshot Reader) *reade
 	return &reader{ctx: ctx, engine: e, promised: promised, snapshot: snapshot, known: map[string][]byte{}}
 }
 
-// load reads what want names: all keys that it tells at once, then the attributes of the entries found.
+// load reads what want names: all keys that it tells at once, then the attributes of the entries found, unless they were
+// expected and came with them.
 func (r *reader) load(want meta.Want) error {
 	var keys [][]byte
 	for _, ino := range want.Attrs {
@@ -38,6 +39,11 @@ func (r *reader) load(want meta.Want) error {
 		nodes = append(nodes, entryKey(n.Dir, n.Name))
 	}
 	keys = append(keys, nodes...)
+	for _, n := range want.Nodes {
+		if ino, ok := r.engine.hints.get(n); ok {
+			keys = append(keys, attrKey(ino))
+		}
+	}
 	for _, c := range want.Chunks {
 		keys = append(keys, chunkKey(c.Ino, c.Index))
 	}
@@ -45,10 +51,13 @@ func (r *reader) load(want meta.Want) error {
 		return err
 	}
 	var attrs [][]byte
-	for _, k := range nodes {
+	for i, k := range nodes {
 		// An entry that is corrupt is reported by the read of it.
 		if en, err := meta.DecodeEntry(r.known[string(k)]); err == nil {
 			attrs = append(attrs, attrKey(en.Ino))
+			r.engine.hints.learn(want.Nodes[i], en.Ino)
+		} else {
+			r.engine.hints.forget(want.Nodes[i])
 		}
 	}
 	return r.fetch(attrs)

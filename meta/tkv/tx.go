@@ -145,9 +145,13 @@ func (t *tx) DropNode(ino meta.Ino) {
 
 func (t *tx) SetEntry(dir meta.Ino, name string, e meta.Entry) {
 	t.put(entryKey(dir, name), e.Encode())
+	t.engine.hints.learn(meta.Name{Dir: dir, Name: name}, e.Ino)
 }
 
-func (t *tx) DropEntry(dir meta.Ino, name string) { t.drop(entryKey(dir, name)) }
+func (t *tx) DropEntry(dir meta.Ino, name string) {
+	t.drop(entryKey(dir, name))
+	t.engine.hints.forget(meta.Name{Dir: dir, Name: name})
+}
 
 func (t *tx) SetSymlink(ino meta.Ino, target string) { t.put(symlinkKey(ino), filled([]byte(target))) }
 

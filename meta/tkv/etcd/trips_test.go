@@ -78,16 +78,16 @@ func TestTrips(t *testing.T) {
 		}, "Range Range Txn"},
 		{"stat", func() error { _, err := v.GetAttr(ctx, file); return err }, "Range"},
 		{"chmod", func() error { _, _, err := v.SetAttr(ctx, meta.Root, file, meta.Change{Mode: &mode}); return err }, "Range Txn"},
-		{"look-up", func() error { _, _, err := v.Lookup(ctx, meta.Root, dir, "f"); return err }, "Range Range"},
+		{"look-up", func() error { _, _, err := v.Lookup(ctx, meta.Root, dir, "f"); return err }, "Txn"},
 		{"look-up of nothing", func() error { _, _, _ = v.Lookup(ctx, meta.Root, dir, "none"); return nil }, "Range"},
 		{"read", func() error { _, err := v.Chunk(ctx, file, 0); return err }, "Range"},
 		{"list", func() error { _, _, err := v.Readdir(ctx, dir, "", 100, true); return err }, "Range Range"},
 		{"rename", func() error {
 			return v.Rename(ctx, meta.Root, meta.Name{Dir: dir, Name: "f"}, meta.Name{Dir: dir, Name: "g"}, 0)
-		}, "Txn Range Txn"},
-		{"unlink", func() error { return v.Unlink(ctx, meta.Root, dir, "g") }, "Txn Range Range Txn"},
+		}, "Txn Txn"},
+		{"unlink", func() error { return v.Unlink(ctx, meta.Root, dir, "g") }, "Txn Range Txn"},
 		{"mkdir", make("sub", meta.TypeDirectory), "Txn Txn"},
-		{"rmdir", func() error { return v.Rmdir(ctx, meta.Root, dir, "sub") }, "Txn Range Range Range Txn"},
+		{"rmdir", func() error { return v.Rmdir(ctx, meta.Root, dir, "sub") }, "Txn Range Range Txn"},
 		{"usage", func() error {
 			return e.View(ctx, meta.Want{}, func(r meta.Reader) error { _, _, err := r.Usage(); return err })
 		}, "Txn"},
