@@ -96,7 +96,7 @@ func TestE2EBench(t *testing.T) {
 	w.format()
 	w.mount()
 	out := w.ok("bench", "--big-file-size", "4M", "--small-file-count", "5", "--rounds", "2", "-p", "2", "--json", "$/r.json", "--csv", "$/r.csv", "--html", "$/r.html", "--name", "here", "$/mnt")
-	for _, want := range []string{"|       ITEM       |", "Update meta", "RATE", "DB TRIPS", "AHEAD USED"} {
+	for _, want := range []string{"|       ITEM       |", "Update meta", "RATE", "DB TRIPS", "STORE RETRIES", "AHEAD USED", "Write into cache"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -289,8 +289,11 @@ func TestE2EBenchProfiles(t *testing.T) {
 	if !strings.Contains(out, "allocated: ") || !strings.Contains(out, "FLAT") || strings.Contains(out, "Stat file") {
 		t.Errorf("profile:\n%s", out)
 	}
-	if out := w.ok("bench", "profile", "$/a", "$/b"); !strings.Contains(out, "CPU, for each item: ") || !strings.Contains(out, "CHANGE") {
+	if out := w.ok("bench", "profile", "--html", "$/d.html", "$/a", "$/b"); !strings.Contains(out, "CPU, for each item: ") || !strings.Contains(out, "CHANGE") {
 		t.Errorf("difference:\n%s", out)
+	}
+	if page, err := os.ReadFile(w.path("d.html")); err != nil || bytes.Count(page, []byte(`<svg class="flame"`)) < 5 || !bytes.Contains(page, []byte("costs less")) {
+		t.Errorf("no differential flame graphs: %v", err)
 	}
 	w.ok("bench", "profile", "--merge", "$/default.pgo", "$/a", "$/b")
 	if out := w.ok("bench", "profile", "$/default.pgo"); !strings.Contains(out, "CPU: ") {
