@@ -211,7 +211,7 @@ func TestE2EBenchCompare(t *testing.T) {
 	compare := func(more ...string) []string {
 		return append(append([]string{"bench", "compare"}, small...), more...)
 	}
-	out := w.ok(compare("--rounds", "2", "-c", "through=", "-c", "back=--writeback", "-c", "packed=--compress lz4", "--json", "$/c.json", "--html", "$/c.html", "--max-regression", "5%")...)
+	out := w.ok(compare("--rounds", "2", "-c", "through=", "-c", "back=--writeback", "-c", "packed=--compress lz4 --program "+os.Getenv(programEnv), "--json", "$/c.json", "--html", "$/c.html", "--max-regression", "5%")...)
 	if !strings.Contains(out, "There are too few rounds for a verdict") {
 		t.Errorf("no verdict in\n%s", out)
 	}
