@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"jfs/block"
 	"jfs/internal/bytepool"
@@ -98,15 +97,7 @@ func OpenDisk(dir string, o DiskOptions) (*Disk, error) {
 
 // ReadAt implements Tier.
 func (d *Disk) ReadAt(key block.Key, dst []byte, off int) bool {
-	if d.o.OnRead == nil {
-		return d.read(d.fill(key, dst, off), len(dst))
-	}
-	start := time.Now()
-	found := d.fill(key, dst, off)
-	if found {
-		d.o.OnRead(time.Since(start))
-	}
-	return d.read(found, len(dst))
+	return d.read(d.fill(key, dst, off), len(dst))
 }
 
 // Has implements Tier.

@@ -103,6 +103,10 @@ func TestE2EBench(t *testing.T) {
 	}
 	r, err := bench.Load(w.path("r.json"))
 	must(t, err)
+	// Each histogram has as many values as the tier has hits.
+	if hits := r.After["blockcache_disk_hits"]; hits == 0 || hits != r.After["blockcache_read_hist_seconds_total"] {
+		t.Errorf("%v reads of the cache on disk are measured, and %v were hits", r.After["blockcache_read_hist_seconds_total"], hits)
+	}
 	page, err := os.ReadFile(w.path("r.html"))
 	must(t, err)
 	sheet, err := os.Open(w.path("r.csv"))
