@@ -265,5 +265,5 @@ func (f *failing) check(when string) {
 
 func (f *failing) showLog() {
 	log, err := os.ReadFile(f.path("log"))
-	f.t.Logf("the log of the mount: %v\n%s", err, log[max(0, len(log)-20_000):])
+	f.t.Logf("the log of the mount: %v\n%s", err, log[max(0, len(log)-4_000):])
 }

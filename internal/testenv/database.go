@@ -70,7 +70,8 @@ func StartMariaDB(tb testing.TB, args ...string) *Server {
 	binary, install := findServer(tb, "mariadbd", "mariadb-server"), findServer(tb, "mariadb-install-db", "mariadb-server")
 	dir, cred := serverDir(tb, "mysql")
 	data := filepath.Join(dir, "data")
-	prepare(tb, dir, cred, install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal",
+	own := "--tmpdir=" + dir // a server that starts removes what others have in a directory that they share
+	prepare(tb, dir, cred, install, "--no-defaults", "--datadir="+data, own, "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--innodb-flush-method=nosync", "--innodb-log-file-size=32M")
 	first := filepath.Join(dir, "init.sql")
 	if err := os.WriteFile(first, []byte(strings.Join([]string{
@@ -88,7 +89,7 @@ func StartMariaDB(tb testing.TB, args ...string) *Server {
 		name: "mariadbd", binary: binary, dir: dir, cred: cred,
 		args: func(addr string) []string {
 			host, port, _ := net.SplitHostPort(addr)
-			return append([]string{"--no-defaults", "--datadir=" + data, "--bind-address=" + host, "--port=" + port,
+			return append([]string{"--no-defaults", "--datadir=" + data, own, "--bind-address=" + host, "--port=" + port,
 				"--socket=" + filepath.Join(dir, "mysql.sock"), "--pid-file=" + filepath.Join(dir, "pid"), "--init-file=" + first,
 				"--skip-name-resolve", "--skip-log-bin", "--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=2",
 				"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-file-per-table=0", "--max-connections=200",
