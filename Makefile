@@ -25,7 +25,7 @@ PROGRAM := ./cmd/jfs
 RACE_ROOMS := $(wildcard internal object block cache prefetch upload fs bench profiles)
 RACE_SKIP  := ^TestServers$$|^TestConformance(With|InCluster)|^TestBehindSentinels$$|^TestLocalDirectory$$|^TestSuiteOnTiKV$$|^TestSuite$$/^(no-cache|trash|writeback-cache)$$
 
-.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench pgo clean
+.PHONY: build install setup quickstart demo tools test-deps test test-program test-rooms race soak lint fmt bench pgo pgo-gain clean
 
 build: ## bin/jfs
 	$(GO) build -trimpath $(PGO) -ldflags '$(LDFLAGS)' -o bin/jfs ./cmd/jfs
@@ -81,6 +81,10 @@ fmt:
 
 bench: ## the packages' benchmarks; BENCH is the pattern, compare two outputs with benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+pgo-gain: build ## what profiles/default.pgo gains: builds with and without it in turn; wants a quiet machine
+	$(GO) build -trimpath -pgo=off -ldflags '$(LDFLAGS)' -o bin/jfs-plain ./cmd/jfs
+	bin/jfs bench compare --workload metadata -p 2 -c 'plain=--program bin/jfs-plain' -c 'pgo=--program bin/jfs'
 
 pgo: build ## profiles/default.pgo, which "make build" gives the compiler, from the standard workloads; takes five minutes
 	scripts/pgo.sh '$(CURDIR)/bin/jfs' '$(CURDIR)/profiles/default.pgo'

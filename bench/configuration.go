@@ -10,6 +10,8 @@ type Configuration struct {
 	Name  string   `yaml:"name"`
 	Flags []string `yaml:"flags"` // of mount, or of format
 	Meta  string   `yaml:"meta"`  // META-URL of the volume; "": that of all
+	// Program is the jfs that mounts it, to compare two builds; "": the one that measures.
+	Program string `yaml:"program"`
 }
 
 // ReadConfigurations reads a list of configurations.

@@ -58,6 +58,8 @@ type Cost struct {
 	Puts, Gets   float64 // requests to the store
 	Heads, Lists float64
 	Deletes      float64
+	Retries      float64 // requests to the store that were sent again
+	Restarts     float64 // transactions of the database that were computed anew
 	PutBytes     float64
 	GetBytes     float64
 	Price        float64
@@ -94,6 +96,10 @@ func (res *Result) Cost(r PhaseResult, prices Prices) (c Cost, ok bool) {
 	c.PerItem = ratio(c.Trips, float64(r.Files()))
 	if _, counted := res.After["meta_round_trips_total"]; !counted { // SQLite has none
 		c.Trips, c.PerItem = math.NaN(), math.NaN()
+	}
+	c.Retries, c.Restarts = math.NaN(), math.NaN() // where the mount's program is one that does not count them
+	if _, counted := res.After["object_request_retries"]; counted {
+		c.Retries, c.Restarts = grown["object_request_retries"], grown["transaction_restart"]
 	}
 	c.Price = (c.Puts*prices.Put+c.Gets*prices.Get+c.Heads*prices.Head+c.Lists*prices.List+c.Deletes*prices.Delete)/1000 +
 		(c.PutBytes*prices.In+c.GetBytes*prices.Out)/float64(units.GiB)

@@ -70,7 +70,7 @@ func (r *Result) CSV(w io.Writer, prices Prices) error {
 	head := []string{
 		"name", "phase", "round", "threads", "items", "bytes", "elapsed_ms", "drain_ms", "per_second", "per_second_stored", "unit",
 		"call", "p50_ms", "p90_ms", "p99_ms", "p99.9_ms", "max_ms",
-		"db_trips", "puts", "put_bytes", "gets", "get_bytes", "heads", "lists", "deletes", "price",
+		"db_trips", "puts", "put_bytes", "gets", "get_bytes", "heads", "lists", "deletes", "db_retries", "store_retries", "price",
 		"memory_hit", "disk_hit", "read_amplification", "write_amplification", "ahead_used_bytes", "ahead_wasted_bytes",
 		"cpu_s", "memory_bytes", "state", "error",
 	}
@@ -100,10 +100,10 @@ func (r *Result) CSV(w io.Writer, prices Prices) error {
 			}
 			var of []float64
 			if c, ok := r.Cost(this, prices); ok {
-				of = []float64{c.Trips, c.Puts, c.PutBytes, c.Gets, c.GetBytes, c.Heads, c.Lists, c.Deletes, c.Price,
+				of = []float64{c.Trips, c.Puts, c.PutBytes, c.Gets, c.GetBytes, c.Heads, c.Lists, c.Deletes, c.Restarts, c.Retries, c.Price,
 					c.Memory, c.Disk, c.ReadAmp, c.WriteAmp, c.Ahead, c.Wasted, c.CPU, c.Resident}
 			} else {
-				of = slices.Repeat([]float64{math.NaN()}, 17)
+				of = slices.Repeat([]float64{math.NaN()}, 19)
 			}
 			for _, v := range of {
 				line = append(line, number(v))

@@ -96,7 +96,8 @@ func (r *Result) costSections(b *strings.Builder, prices Prices, colour bool) {
 		mib := func(v float64) string { return fmt.Sprintf("%.1f", v/float64(units.MiB)) }
 		far = append(far, line{cells: []string{
 			p.Phase.Name, number(c.Trips, "%.0f"), number(c.PerItem, "%.2f"), number(c.Puts, "%.0f"), mib(c.PutBytes),
-			number(c.Gets, "%.0f"), mib(c.GetBytes), number(c.Lists, "%.0f"), number(c.Deletes, "%.0f"), fmt.Sprintf("%.6f", c.Price),
+			number(c.Gets, "%.0f"), mib(c.GetBytes), number(c.Lists, "%.0f"), number(c.Deletes, "%.0f"), number(c.Restarts, "%.0f"), number(c.Retries, "%.0f"),
+			fmt.Sprintf("%.6f", c.Price),
 		}})
 		amp := c.ReadAmp
 		if math.IsNaN(amp) {
@@ -111,8 +112,8 @@ func (r *Result) costSections(b *strings.Builder, prices Prices, colour bool) {
 			mib(c.Ahead), mib(c.Wasted), fmt.Sprintf("%.2f", c.CPU), mib(c.Resident),
 		}})
 	}
-	fmt.Fprintf(b, "\nWhat all rounds have cost: round trips to the database, requests to the store and MiB, price in %s:\n", prices.Currency)
-	writeLines(b, []string{"ITEM", "DB TRIPS", "FOR EACH", "PUT", "PUT MIB", "GET", "GET MIB", "LIST", "DELETE", "PRICE"}, far, colour)
+	fmt.Fprintf(b, "\nWhat all rounds have cost: round trips to the database, requests to the store and MiB, what was repeated, price in %s:\n", prices.Currency)
+	writeLines(b, []string{"ITEM", "DB TRIPS", "FOR EACH", "PUT", "PUT MIB", "GET", "GET MIB", "LIST", "DELETE", "DB RETRIES", "STORE RETRIES", "PRICE"}, far, colour)
 	fmt.Fprintln(b, "\nWhere the mount had the bytes that were read, bytes of the store for each byte of the files, MiB read ahead, and the client:")
 	writeLines(b, []string{"ITEM", "MEMORY", "SSD", "STORE", "AMPLIFICATION", "AHEAD USED", "WASTED", "CPU S", "RSS MIB"}, near, colour)
 }

@@ -40,6 +40,10 @@ type DiskOptions struct {
 	OpenFiles    int           // files kept open for reading; 0 means DefaultOpenFiles
 	RetryAfter   time.Duration // how long nothing is written after a failed write; 0 means DefaultRetryAfter
 
+	// OnRead is told how long each read took that found its bytes, OnWrite each write; nil: nobody is. Many goroutines
+	// call them at a time.
+	OnRead, OnWrite func(took time.Duration)
+
 	Log *slog.Logger     // nil: nothing is logged
 	Now func() time.Time // the clock; nil means time.Now
 }

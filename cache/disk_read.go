@@ -4,12 +4,26 @@ import (
 	"errors"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"jfs/block"
 )
 
-// fill is ReadAt without counting.
+// fill is ReadAt without counting hits, which several disks do together.
 func (d *Disk) fill(key block.Key, dst []byte, off int) bool {
+	if d.o.OnRead == nil {
+		return d.lookUp(key, dst, off)
+	}
+	start := time.Now()
+	found := d.lookUp(key, dst, off)
+	if found {
+		d.o.OnRead(time.Since(start))
+	}
+	return found
+}
+
+// lookUp is fill without measuring.
+func (d *Disk) lookUp(key block.Key, dst []byte, off int) bool {
 	if !inside(key, off, len(dst)) || key.Size == 0 {
 		return false
 	}

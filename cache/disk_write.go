@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // allocUnit is what space is reserved in before a file's real allocation is known, in bytes.
@@ -30,8 +31,12 @@ func (d *Disk) write() {
 
 		if !removed {
 			sums = appendSums(sums[:0], p.buf.B)
+			start := time.Now()
 			if d.store(p, sums) {
 				d.wrote(len(p.buf.B))
+				if d.o.OnWrite != nil {
+					d.o.OnWrite(time.Since(start))
+				}
 			} else {
 				d.drops.Add(1)
 			}

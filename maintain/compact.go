@@ -25,6 +25,9 @@ type CompactOptions struct {
 	Threads  int // files compacted at a time by Tree; 0 means DefaultThreads
 	Progress Progress
 	Log      *slog.Logger // nil: no log
+	// OnCompact is told of each new slice that has taken the place of others, with its bytes; nil: nobody is. Many
+	// goroutines call it at a time.
+	OnCompact func(bytes uint32)
 }
 
 // Compactor copies the data of chunks with many slices into one new slice. One compaction holds two blocks in memory.
@@ -76,6 +79,9 @@ func (c *Compactor) Chunk(ctx context.Context, ino meta.Ino, index uint32) (left
 	}
 	switch err := c.volume.CommitCompaction(ctx, plan, id); {
 	case err == nil:
+		if c.o.OnCompact != nil {
+			c.o.OnCompact(plan.Size)
+		}
 		return len(records) - len(plan.Origin) + plan.Skip + 1, nil
 	case errors.Is(err, meta.ErrCompactLost), errors.Is(err, posix.ENOENT):
 		c.remove(ctx, log, &plan, id)

@@ -60,6 +60,7 @@ func TestCompactKeepsTheBytes(t *testing.T) {
 func TestCompactUsesBoundedMemory(t *testing.T) {
 	w := newWorld(t, nil)
 	ino := w.file(meta.RootIno, "f")
+	var told []uint32
 	for i := range 20 {
 		w.write(ino, uint64(i*testBlock), make([]byte, testBlock))
 	}
@@ -71,12 +72,15 @@ func TestCompactUsesBoundedMemory(t *testing.T) {
 		defer mu.Unlock()
 		most = max(most, pool.Used())
 	}}
-	c := NewCompactor(w.v, w.blocks, sink, CompactOptions{Pool: pool})
+	c := NewCompactor(w.v, w.blocks, sink, CompactOptions{Pool: pool, OnCompact: func(n uint32) { told = append(told, n) }})
 	w.store.puts.Store(0)
 	left, err := c.Chunk(w.ctx, ino, 0)
 	w.noErr(err)
 	equal(t, "records", left, 1)
 	equal(t, "objects written", w.store.puts.Load(), 20)
+	if len(told) != 1 || told[0] != 20*testBlock {
+		t.Errorf("told of compactions of %v bytes", told)
+	}
 	if most > 2*testBlock || pool.Used() != 0 {
 		t.Errorf("%d bytes in use at most, %d at the end", most, pool.Used())
 	}

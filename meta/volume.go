@@ -155,20 +155,27 @@ func (v *Volume) update(ctx context.Context, what func() string, want Want, fn f
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.opt.Timeout)
 	defer cancel()
+	runs, calls := 0, 0 // of fn, and of the engine, which runs fn once unless something comes between
 	if v.opt.Observer != nil {
-		start := time.Now()
-		defer func() { v.opt.Observer.Transaction(time.Since(start)) }()
+		start, once := time.Now(), fn
+		fn = func(tx Tx) error {
+			runs++
+			return once(tx)
+		}
+		defer func() { v.opt.Observer.Transaction(time.Since(start), max(runs-calls, 0)) }()
 	}
 	run, committed := fn, func() {}
 	if v.format.Load().EnableACL {
 		run, committed = v.acls.withACLs(fn)
 	}
+	calls++
 	err := v.engine.Update(ctx, want, run)
 	for try := 0; err != nil && try < updateTries; try++ {
 		again, why := v.learnParents(ctx, err)
 		if why != nil || !again {
 			return describe(what, why)
 		}
+		calls++
 		err = v.engine.Update(ctx, want, run)
 	}
 	if err == nil {

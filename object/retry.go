@@ -26,6 +26,8 @@ type RetryOptions struct {
 	// Sleep waits between attempts and returns early with an error when ctx ends; nil means a timer.
 	Sleep func(ctx context.Context, d time.Duration) error
 	Log   *slog.Logger // told of every repetition; nil means silence
+	// OnRetry is told of every repetition too, for counting; nil: nobody is. Many goroutines call it at a time.
+	OnRetry func(Op)
 }
 
 // The waits double from firstPause (firstThrottled when the store asks to slow down) up to maxPause, so
@@ -162,6 +164,9 @@ func (r *retrying) loop(ctx context.Context, op Op, key string, attempt func() e
 		}
 		*count++
 		d := pause(*count, slow)
+		if r.o.OnRetry != nil {
+			r.o.OnRetry(op)
+		}
 		r.o.Log.Warn("repeat request to object store", "op", op.String(), "key", key, "attempt", n, "pause", d, "err", err)
 		if err := r.o.Sleep(ctx, d); err != nil {
 			return fmt.Errorf("%s %s: %w", op, key, err)

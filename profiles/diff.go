@@ -27,6 +27,7 @@ type Diff struct {
 	Base, Now float64 // totals, for each item
 	Rooms     []Change
 	Functions []Change // the largest differences first
+	root      *both
 }
 
 // Compare compares two profiles of the same work, of which the one is of so many items and the other of so many. Less
@@ -59,6 +60,7 @@ func Compare(base, now *Report, items, nowItems int64) (*Diff, error) {
 		of(rooms, r.Name, "").Now = float64(r.Value) / nowPer
 	}
 	d.Functions, d.Rooms = sorted(functions), sorted(rooms)
+	d.root = merged(base.root, now.root, per, nowPer)
 	return d, nil
 }
 
@@ -84,11 +86,7 @@ func (d *Diff) Print(w io.Writer, tops int) error {
 			if c.by() == 0 {
 				continue
 			}
-			sign := ""
-			if c.by() > 0 {
-				sign = "+"
-			}
-			fmt.Fprintf(t, "%s%s\t%s\t%s\t", sign, Value(d.Unit, c.by()), Value(d.Unit, c.Base), Value(d.Unit, c.Now))
+			fmt.Fprintf(t, "%s\t%s\t%s\t", signed(d.Unit, c.by()), Value(d.Unit, c.Base), Value(d.Unit, c.Now))
 			if functions {
 				fmt.Fprintf(t, "%s\t%s\t%s\n", Value(d.Unit, c.CumNow-c.CumBase), c.Room, short(c.Name))
 			} else {

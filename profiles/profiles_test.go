@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,76 @@ func TestCompare(t *testing.T) {
 	}
 	if text := out.String(); !strings.Contains(text, "CPU, for each item: 2ms, was 10ms (0.20 times)") || !strings.Contains(text, "-6ms") {
 		t.Error(text)
+	}
+}
+
+// A differential flame graph shows what is gone as well as what is new, and says both values of everything.
+func TestDiffFlame(t *testing.T) {
+	now := sample(map[string]int64{
+		"runtime.memmove jfs/fs.(*FS).Read": 30, "runtime.scan runtime.gcBgMarkWorker": 10, "jfs/block.<new>": 5,
+	})
+	d, err := Compare(mustRead(t, before()), mustRead(t, now), 10, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{} // by title: colour
+	title := ""
+	decoder := xml.NewDecoder(strings.NewReader(string(d.Flame())))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch e := token.(type) {
+		case xml.CharData:
+			if title == "" {
+				title = string(e)
+			}
+		case xml.StartElement:
+			for _, a := range e.Attr {
+				if e.Name.Local == "rect" && a.Name.Local == "class" {
+					got[title] = a.Value
+				}
+			}
+			if e.Name.Local == "g" {
+				title = ""
+			}
+		}
+	}
+	want := map[string]string{
+		"all: 4.5ms, was 10ms (0.45 times)":                 "l2",
+		"jfs/block.<new>: 500µs, was 0s":                    "m3",
+		"jfs/fs.(*FS).Read: 3ms, was 9ms (0.33 times)":      "l3",
+		"jfs/cache.(*Disk).write: 0s, was 6ms (0.00 times)": "l3",
+		"syscall.write: 0s, was 6ms (0.00 times)":           "l3",
+		"runtime.memmove: 3ms, was 3ms (1.00 times)":        "d",
+		"runtime.gcBgMarkWorker: 1ms, was 1ms (1.00 times)": "d",
+		"runtime.scan: 1ms, was 1ms (1.00 times)":           "d",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v\nwant\n%v", got, want)
+	}
+	base := &Capture{Program: "<a>", Phases: []Phase{{Name: "Read", Items: 10, set: Set{CPU: before()}}}}
+	other := &Capture{Program: "b", Phases: []Phase{{Name: "Read", Items: 20, set: Set{CPU: after()}}}}
+	var page bytes.Buffer
+	if err := DiffPage(&page, base, other); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"CPU, for each item: 2ms, was 10ms (0.20 times)", "-6ms", "base: &lt;a&gt;", "<svg", "prefers-color-scheme: dark"} {
+		if !strings.Contains(page.String(), text) {
+			t.Errorf("no %q", text)
+		}
+	}
+	if strings.Contains(page.String(), "http") || strings.Contains(page.String(), "<script") {
+		t.Error("the page needs something else")
+	}
+	base.Phases = append(base.Phases, Phase{Name: "Write"})
+	other.Phases[0].Name = "Stat"
+	if err := DiffPage(io.Discard, base, other); !errors.Is(err, ErrNothingInCommon) {
+		t.Error(err)
 	}
 }
 

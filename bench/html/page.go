@@ -199,7 +199,7 @@ func (p *page) addCosts(r *bench.Result, prices bench.Prices) {
 		}
 		p.Costs = append(p.Costs, []string{
 			q.Phase.Name, name(r), f("%.0f", c.Trips), f("%.2f", c.PerItem), f("%.0f", c.Puts), mib(c.PutBytes), f("%.0f", c.Gets), mib(c.GetBytes),
-			f("%.0f", c.Lists), f("%.0f", c.Deletes), f("%.6f", c.Price), f("%.1f%%", 100*c.Memory), f("%.1f%%", 100*c.Disk), f("%.2f", amp),
+			f("%.0f", c.Lists), f("%.0f", c.Deletes), f("%.0f", c.Restarts), f("%.0f", c.Retries), f("%.6f", c.Price), f("%.1f%%", 100*c.Memory), f("%.1f%%", 100*c.Disk), f("%.2f", amp),
 			mib(c.Ahead), mib(c.Wasted), f("%.2f", c.CPU), mib(c.Resident),
 		})
 	}

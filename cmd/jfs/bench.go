@@ -49,6 +49,9 @@ func (a *app) bench(ctx context.Context, opt *benchOptions, path string) (err er
 	if opt.rounds == 0 {
 		return fmt.Errorf("--rounds 0: at least one round is needed")
 	}
+	if opt.inject != (distances{}) {
+		return errors.New("--inject: bench measures what is mounted already, and only the mount can make its store or database distant: mount with --inject, or give it to bench compare, which mounts itself")
+	}
 	cfg, err := opt.config()
 	if err != nil {
 		return err

@@ -99,7 +99,15 @@ func contenders(configs []bench.Configuration, url, dir, points string) ([]*cont
 		own := c.url == ""
 		for i := 0; i < len(conf.Flags); i++ {
 			word := conf.Flags[i]
-			name, _, has := strings.Cut(strings.TrimLeft(word, "-"), "=")
+			name, value, has := strings.Cut(strings.TrimLeft(word, "-"), "=")
+			if name == "program" && strings.HasPrefix(word, "-") {
+				if !has && i+1 < len(conf.Flags) {
+					i++
+					value = conf.Flags[i]
+				}
+				c.Program = value
+				continue
+			}
 			forFormat := formattable.has(name) && (!mountable.has(name) || own && (name == "storage" || name == "bucket"))
 			switch {
 			case !strings.HasPrefix(word, "-") || !forFormat && !mountable.has(name):
@@ -119,6 +127,16 @@ func contenders(configs []bench.Configuration, url, dir, points string) ([]*cont
 			} else {
 				c.mount = append(c.mount, words...)
 			}
+		}
+		if c.Program != "" {
+			path, err := exec.LookPath(c.Program)
+			if err == nil {
+				path, err = filepath.Abs(path)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("configuration %s: program: %w", conf.Name, err)
+			}
+			c.Program = path
 		}
 		if own {
 			c.url = "sqlite3://" + filepath.Join(c.dir, "meta.db")
@@ -197,14 +215,16 @@ func (a *app) prepareContender(ctx context.Context, c *contender) error {
 		return nil
 	}
 	args := append([]string{"format", "--bucket", filepath.Join(c.dir, "objects"), "--trash-days", "0"}, c.format...)
-	return a.runAgain(ctx, append(args, c.url, "bench"), nil)
+	return a.runAgain(ctx, "", append(args, c.url, "bench"), nil)
 }
 
-// runAgain runs this program with other arguments, and turns its last words into an error.
-func (a *app) runAgain(ctx context.Context, args, env []string) error {
-	program, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+// runAgain runs a program, this one if it has no name, with other arguments, and turns its last words into an error.
+func (a *app) runAgain(ctx context.Context, program string, args, env []string) error {
+	var err error
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
 	}
 	var log bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -213,6 +233,9 @@ func (a *app) runAgain(ctx context.Context, args, env []string) error {
 	err = cmd.Run()
 	if err == nil || ctx.Err() != nil {
 		return errors.Join(ctx.Err())
+	}
+	if !errors.As(err, new(*exec.ExitError)) {
+		return err // it did not begin
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	last := lines[len(lines)-1]
@@ -234,7 +257,7 @@ func (a *app) measureContender(ctx context.Context, cfg bench.Config, c *contend
 	args, env := again.command()
 	end := slices.Index(args, "--")
 	args = slices.Concat([]string{"mount", "--no-agent"}, args[2:end], c.mount, args[end:])
-	if err := a.runAgain(ctx, args, env); err != nil {
+	if err := a.runAgain(ctx, c.Program, args, env); err != nil {
 		return err
 	}
 	defer func() {
@@ -258,6 +281,9 @@ func (a *app) measureContender(ctx context.Context, cfg bench.Config, c *contend
 		return benchError(ctx, err)
 	}
 	result.Name, result.Flags, result.Environment.Program = c.Name, c.Flags, version
+	if c.Program != "" {
+		result.Environment.Program = c.Program
+	}
 	if c.result == nil {
 		c.result = result
 		return nil

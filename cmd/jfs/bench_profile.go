@@ -120,7 +120,7 @@ func benchProfileFlags() table[benchProfileOptions] {
 		{name: "kind", short: "k", to: func(o *benchProfileOptions) pflag.Value { return wordsValue{&o.kinds} }, help: "which profiles to show: cpu, allocs, heap, mutex, block or goroutine; may be given several times; default: cpu"},
 		{name: "phase", to: toText(func(o *benchProfileOptions) *string { return &o.phase }), help: "only the phases whose names hold this text"},
 		{name: "top", short: "n", def: "10", to: toCount(func(o *benchProfileOptions) *int { return &o.top }), help: "how many functions to name"},
-		{name: "html", to: toText(func(o *benchProfileOptions) *string { return &o.html }), help: "write a page with flame graphs of all profiles of the first capture to this file"},
+		{name: "html", to: toText(func(o *benchProfileOptions) *string { return &o.html }), help: "write a page with flame graphs of all profiles to this file; of two captures, with what differs between them in red and blue"},
 		{name: "merge", to: toText(func(o *benchProfileOptions) *string { return &o.merge }), help: "merge the CPU profiles of all captures, whatever their number, into this file, for go build -pgo"},
 		{name: "samples", def: "4000", to: toCount(func(o *benchProfileOptions) *int { return &o.most }), help: "the most samples that --merge keeps; the rarest go"},
 	}
@@ -170,8 +170,12 @@ func (a *app) benchProfile(opt *benchProfileOptions, paths []string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(captures[0].Page(f), f.Close()); err != nil {
-			return err
+		page := captures[0].Page
+		if len(captures) == 2 {
+			page = func(w io.Writer) error { return profiles.DiffPage(w, captures[0], captures[1]) }
+		}
+		if err := errors.Join(page(f), f.Close()); err != nil {
+			return errors.Join(err, os.Remove(opt.html))
 		}
 	}
 	shown := captures[0]
@@ -199,56 +203,46 @@ func mergeProfiles(captures []*profiles.Capture, opt *benchProfileOptions) error
 
 // printProfiles prints what the profiles of a capture say, or what differs between those of now and of it.
 func printProfiles(w io.Writer, c, now *profiles.Capture, kinds []profiles.Kind, tops int) error {
-	common := 0
-	for _, p := range c.Phases {
-		var other *profiles.Phase
-		if now != nil {
-			i := slices.IndexFunc(now.Phases, func(q profiles.Phase) bool { return q.Name == p.Name })
-			if i < 0 && len(c.Phases) == 1 && len(now.Phases) == 1 {
-				i = 0 // two files
-			}
-			if i < 0 {
-				continue
-			}
-			other = &now.Phases[i]
+	pairs := make([]profiles.Pair, 0, len(c.Phases))
+	for i := range c.Phases {
+		pairs = append(pairs, profiles.Pair{Base: &c.Phases[i]})
+	}
+	if now != nil {
+		var err error
+		if pairs, err = profiles.Pairs(c, now); err != nil {
+			return err
 		}
-		common++
-		if _, err := fmt.Fprintf(w, "\n%s: %d items in %s\n", p.Name, p.Items, p.Elapsed.Round(time.Millisecond)); err != nil {
+	}
+	for _, p := range pairs {
+		if _, err := fmt.Fprintf(w, "\n%s: %d items in %s\n", p.Base.Name, p.Base.Items, p.Base.Elapsed.Round(time.Millisecond)); err != nil {
 			return err
 		}
 		for _, kind := range kinds {
-			if err := printKind(w, &p, other, kind, tops); err != nil {
-				return fmt.Errorf("%s: %w", p.Name, err)
+			if err := printKind(w, p, kind, tops); err != nil {
+				return fmt.Errorf("%s: %w", p.Base.Name, err)
 			}
 		}
-	}
-	if common == 0 {
-		return errors.New("these captures have no phase in common")
 	}
 	return nil
 }
 
-func printKind(w io.Writer, p, other *profiles.Phase, kind profiles.Kind, tops int) error {
-	if p.Set()[kind] == nil {
+func printKind(w io.Writer, p profiles.Pair, kind profiles.Kind, tops int) error {
+	if p.Base.Set()[kind] == nil {
 		return fmt.Errorf("there is no profile of %s", kind.Title())
 	}
-	r, err := profiles.Read(kind, p.Set()[kind])
+	if p.Now != nil {
+		d, err := p.Diff(kind)
+		if err == nil && d == nil {
+			err = fmt.Errorf("there is no profile of %s to compare with", kind.Title())
+		}
+		if err != nil {
+			return err
+		}
+		return d.Print(w, tops)
+	}
+	r, err := profiles.Read(kind, p.Base.Set()[kind])
 	if err != nil {
 		return err
 	}
-	if other == nil {
-		return r.Print(w, tops)
-	}
-	if other.Set()[kind] == nil {
-		return fmt.Errorf("there is no profile of %s to compare with", kind.Title())
-	}
-	second, err := profiles.Read(kind, other.Set()[kind])
-	if err != nil {
-		return err
-	}
-	d, err := profiles.Compare(r, second, p.Items, other.Items)
-	if err != nil {
-		return err
-	}
-	return d.Print(w, tops)
+	return r.Print(w, tops)
 }

@@ -141,6 +141,9 @@ func TestBenchBadInput(t *testing.T) {
 		"bench DIR/none":                                    "create the directory first",
 		"bench /proc":                                       "give a directory that can be written to",
 		"bench --big-file-size 900P DIR":                    "there is too little space",
+		"bench --inject store:delay=1ms DIR":                "mount with --inject, or give it to bench compare",
+		"objbench --inject meta:delay=1ms DIR/o":            "objbench uses no database",
+		"mdtest --inject meta:delay=1ms sqlite3://DIR/m /":  "there is no way to it",
 		"bench --rounds 0 DIR":                              "at least one round",
 		"bench --json DIR/none/x DIR":                       "no such file or directory",
 		"bench --workload DIR/w.yaml DIR":                   `no operation is called "fly"`,
@@ -186,6 +189,16 @@ func TestContenders(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := got[0], got[1]
+	two, err := contenders([]bench.Configuration{{Name: "a", Flags: []string{"--program", "/bin/sh", "--writeback"}}, {Name: "b", Program: "/bin/sh"}}, "", "/work", "/points")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if two[0].Program != "/bin/sh" || strings.Join(two[0].mount, " ") != "--writeback" || two[1].Program != "/bin/sh" {
+		t.Errorf("%+v\n%+v", two[0], two[1])
+	}
+	if _, err := contenders([]bench.Configuration{{Name: "a", Flags: []string{"--program=/none"}}}, "", "/work", "/points"); err == nil || !strings.Contains(err.Error(), "configuration a: program: ") {
+		t.Errorf("a program that is not there: %v", err)
+	}
 	if strings.Join(a.mount, " ") != "--writeback --buffer-size 1G" || strings.Join(a.format, " ") != "--compress=lz4 --block-size 1M --storage file" ||
 		a.url != "sqlite3:///work/a/meta.db" || a.point != "/points/a" || b.url != "redis://h/1" || strings.Join(b.mount, " ") != "--storage s3" || len(b.format) > 0 {
 		t.Errorf("%+v\n%+v", a, b)

@@ -97,7 +97,7 @@ func (a *app) buildClient(ctx context.Context, url, point string, opt *mountOpti
 		return nil, nil, nil, explainUnformatted(err, url)
 	}
 	parts.add("volume", c.volume.Close)
-	compactor = maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{Pool: data.compacting, Log: a.log})
+	compactor = maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{Pool: data.compacting, Log: a.log, OnCompact: c.tally.compacted})
 
 	uploader := upload.New(data.blocks, upload.Options{
 		Concurrency: opt.maxUploads, Cache: data.written(c.format.BlockBytes(), opt.cacheLarge), Log: a.log,

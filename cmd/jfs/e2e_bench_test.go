@@ -96,7 +96,7 @@ func TestE2EBench(t *testing.T) {
 	w.format()
 	w.mount()
 	out := w.ok("bench", "--big-file-size", "4M", "--small-file-count", "5", "--rounds", "2", "-p", "2", "--json", "$/r.json", "--csv", "$/r.csv", "--html", "$/r.html", "--name", "here", "$/mnt")
-	for _, want := range []string{"|       ITEM       |", "Update meta", "RATE", "DB TRIPS", "AHEAD USED"} {
+	for _, want := range []string{"|       ITEM       |", "Update meta", "RATE", "DB TRIPS", "STORE RETRIES", "AHEAD USED", "Write into cache"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -128,6 +128,10 @@ func TestE2EBench(t *testing.T) {
 		if strings.Contains(out, "asked for") {
 			t.Errorf("%s was not reached:\n%s", state, out)
 		}
+	}
+	// Every read that the cache on disk has answered is in its histogram.
+	if now := w.counters(); now["blockcache_disk_hits"] == "0" || now["blockcache_disk_hits"] != now["blockcache_read_hist_seconds_total"] {
+		t.Errorf("%s reads of the cache on disk are measured, and %s were hits", now["blockcache_read_hist_seconds_total"], now["blockcache_disk_hits"])
 	}
 	for _, dir := range []string{"mnt", "mnt/.trash"} {
 		entries, err := os.ReadDir(w.path(dir))
@@ -211,7 +215,7 @@ func TestE2EBenchCompare(t *testing.T) {
 	compare := func(more ...string) []string {
 		return append(append([]string{"bench", "compare"}, small...), more...)
 	}
-	out := w.ok(compare("--rounds", "2", "-c", "through=", "-c", "back=--writeback", "-c", "packed=--compress lz4", "--json", "$/c.json", "--html", "$/c.html", "--max-regression", "5%")...)
+	out := w.ok(compare("--rounds", "2", "-c", "through=", "-c", "back=--writeback", "-c", "packed=--compress lz4 --program "+os.Getenv(programEnv), "--json", "$/c.json", "--html", "$/c.html", "--max-regression", "5%")...)
 	if !strings.Contains(out, "There are too few rounds for a verdict") {
 		t.Errorf("no verdict in\n%s", out)
 	}
@@ -289,8 +293,11 @@ func TestE2EBenchProfiles(t *testing.T) {
 	if !strings.Contains(out, "allocated: ") || !strings.Contains(out, "FLAT") || strings.Contains(out, "Stat file") {
 		t.Errorf("profile:\n%s", out)
 	}
-	if out := w.ok("bench", "profile", "$/a", "$/b"); !strings.Contains(out, "CPU, for each item: ") || !strings.Contains(out, "CHANGE") {
+	if out := w.ok("bench", "profile", "--html", "$/d.html", "$/a", "$/b"); !strings.Contains(out, "CPU, for each item: ") || !strings.Contains(out, "CHANGE") {
 		t.Errorf("difference:\n%s", out)
+	}
+	if page, err := os.ReadFile(w.path("d.html")); err != nil || bytes.Count(page, []byte(`<svg class="flame"`)) < 5 || !bytes.Contains(page, []byte("costs less")) {
+		t.Errorf("no differential flame graphs: %v", err)
 	}
 	w.ok("bench", "profile", "--merge", "$/default.pgo", "$/a", "$/b")
 	if out := w.ok("bench", "profile", "$/default.pgo"); !strings.Contains(out, "CPU: ") {

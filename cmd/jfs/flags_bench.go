@@ -37,12 +37,16 @@ type outputOptions struct {
 type benchOptions struct {
 	workOptions
 	outputOptions
-	pprof string
+	pprof  string
+	inject distances
 }
 
 func benchFlags() table[benchOptions] {
 	t := append(workFlags(func(o *benchOptions) *workOptions { return &o.workOptions }, "3"),
 		outputFlags(func(o *benchOptions) *outputOptions { return &o.outputOptions })...)
+	t = append(t, flag[benchOptions]{
+		name: "inject", hidden: true, to: func(o *benchOptions) pflag.Value { return injectValue{&o.inject} }, help: "only for mount and for bench compare",
+	})
 	return append(t, flag[benchOptions]{
 		name: "pprof", to: toText(func(o *benchOptions) *string { return &o.pprof }),
 		help: "take profiles of the mount meanwhile, and keep them in this directory: of CPU, memory, locks and goroutines, and an execution trace of each phase",

@@ -35,6 +35,7 @@ func mdtestFlags() table[mdtestOptions] {
 		{name: "files", def: "10", to: toCount(func(o *mdtestOptions) *int { return &o.files }), help: "files in each directory"},
 		{name: "write", def: "0", to: func(o *mdtestOptions) pflag.Value { return units.NewSize(&o.write, units.B) }, help: "bytes that are written to each file, unless a unit is given"},
 		{name: "access-log", state: later, help: "file for an access log"},
+		{name: "inject", to: func(o *mdtestOptions) pflag.Value { return injectValue{&o.inject} }, help: "make the database or the store distant, as in \"meta:delay=2ms;store:delay=20ms\""},
 		{name: "rounds", def: "3", to: toCount(func(o *mdtestOptions) *int { return &o.rounds }), help: "how often everything is measured"},
 		{name: "time-limit", def: "90s", to: func(o *mdtestOptions) pflag.Value { return units.NewDuration(&o.limit) }, help: "begin no further round that would likely end later than this; 0 for no limit"},
 	}

@@ -36,7 +36,7 @@ var families = map[string]string{
 var growing = map[string]bool{
 	"blockcache_drops": true, "blockcache_evicts": true, "blockcache_hits": true, "blockcache_hit_bytes": true, "blockcache_miss": true,
 	"blockcache_miss_bytes": true, "blockcache_writes": true, "blockcache_write_bytes": true, "object_request_errors": true,
-	"staging_block_delay_seconds": true, "staging_block_errors": true, "staging_write_bytes": true, "meta_round_trips_total": true,
+	"object_request_retries": true, "transaction_restart": true, "staging_block_delay_seconds": true, "staging_block_errors": true, "staging_write_bytes": true, "meta_round_trips_total": true,
 	"blockcache_memory_hits": true, "blockcache_memory_hit_bytes": true, "blockcache_recent_hits": true, "blockcache_recent_hit_bytes": true,
 	"blockcache_disk_hits": true, "blockcache_disk_hit_bytes": true, "prefetch_blocks": true, "prefetch_bytes": true, "prefetch_used_bytes": true,
 }
@@ -57,7 +57,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), metricsTime)
 	defer cancel()
 	for name, v := range c.figures(ctx) {
-		if strings.Contains(name, "histogram") || strings.HasPrefix(name, "fuse_read_size_") || strings.HasPrefix(name, "fuse_written_size_") ||
+		if strings.Contains(name, "_hist") || strings.HasPrefix(name, "fuse_read_size_") || strings.HasPrefix(name, "fuse_written_size_") ||
 			strings.HasPrefix(name, "go_") { // those follow with all that they hold
 			continue
 		}
@@ -82,6 +82,9 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		"fuse_ops_durations_histogram_seconds":    {&t.opTimes, total(&t.ops)},
 		"meta_ops_durations_histogram_seconds":    {&t.metaTimes, total(&t.metaOps)},
 		"transaction_durations_histogram_seconds": {&t.changeTimes, t.changes.seconds()},
+		"blockcache_read_hist_seconds":            {&t.cacheReadTimes, t.cacheReads.seconds()},
+		"blockcache_write_hist_seconds":           {&t.cacheWriteTimes, t.cacheWrites.seconds()},
+		"compact_size_histogram_bytes":            {&t.compactSizes, float64(t.compactions.bytes.Load())},
 		"fuse_read_size_bytes":                    {&t.readSizes, float64(t.read.bytes.Load())},
 		"fuse_written_size_bytes":                 {&t.writtenSizes, float64(t.written.bytes.Load())},
 	} {

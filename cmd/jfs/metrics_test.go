@@ -24,8 +24,7 @@ import (
 	"jfs/object"
 )
 
-// TestMetricNames: what the official client serves is there, with its types, but for the histograms of what only its
-// cache measures.
+// TestMetricNames: what the official client serves is there, with its types.
 func TestMetricNames(t *testing.T) {
 	c := newTally()
 	c.request("lookup", 20*time.Millisecond, 0)
@@ -34,7 +33,11 @@ func TestMetricNames(t *testing.T) {
 	c.moved(true, 1<<20)
 	c.Observe(object.OpPut, 1000, 500*time.Millisecond, nil)
 	c.Operation("Lookup", 2*time.Second)
-	c.Transaction(5 * time.Second)
+	c.Transaction(5*time.Second, 2)
+	c.cacheRead(15 * time.Microsecond)
+	c.cacheWritten(time.Millisecond)
+	c.compacted(4 << 20)
+	c.retried(object.OpPut)
 	registry := prometheus.NewRegistry()
 	wrapped := prometheus.WrapRegistererWith(prometheus.Labels{"vol_name": "v"}, prometheus.WrapRegistererWithPrefix(metricPrefix, registry))
 	wrapped.MustRegister(collector{c, func(context.Context) figures {
@@ -65,6 +68,18 @@ func TestMetricNames(t *testing.T) {
 				if h := m.GetHistogram(); h.GetSampleCount() != 1 || h.GetBucket()[31].GetCumulativeCount() != 0 || h.GetSampleSum() != 1<<20 {
 					t.Errorf("%v", m)
 				}
+			case "juicefs_blockcache_read_hist_seconds":
+				if h := m.GetHistogram(); h.GetSampleCount() != 1 || h.GetBucket()[0].GetCumulativeCount() != 0 || h.GetBucket()[1].GetCumulativeCount() != 1 {
+					t.Errorf("%v", m)
+				}
+			case "juicefs_compact_size_histogram_bytes":
+				if h := m.GetHistogram(); h.GetSampleCount() != 1 || h.GetSampleSum() != 4<<20 || h.GetBucket()[12].GetCumulativeCount() != 1 || h.GetBucket()[11].GetCumulativeCount() != 0 {
+					t.Errorf("%v", m)
+				}
+			case "juicefs_transaction_restart":
+				if m.GetCounter().GetValue() != 2 {
+					t.Errorf("%v", m)
+				}
 			case "juicefs_object_request_durations_histogram_seconds":
 				if n := m.GetHistogram().GetSampleCount(); n != map[string]uint64{"PUT": 1}[labels["method"]] {
 					t.Errorf("%v", m)
@@ -73,6 +88,8 @@ func TestMetricNames(t *testing.T) {
 		}
 	}
 	for name, kind := range map[string]string{
+		"blockcache_read_hist_seconds": "histogram", "blockcache_write_hist_seconds": "histogram", "compact_size_histogram_bytes": "histogram",
+		"object_request_retries": "counter", "transaction_restart": "counter",
 		"blockcache_hits": "counter", "memory": "gauge", "uptime": "gauge", "fuse_ops_total": "counter", "fuse_ops_durations_seconds": "counter",
 		"fuse_ops_io_errors": "counter", "fuse_ops_durations_histogram_seconds": "histogram", "fuse_read_size_bytes": "histogram",
 		"fuse_written_size_bytes": "histogram", "meta_ops_total": "counter", "meta_ops_duration_seconds": "counter", "meta_ops_durations_histogram_seconds": "histogram",

@@ -27,6 +27,7 @@ type objbenchOptions struct {
 	smallSize int64
 	smalls    int
 	noChecks  bool
+	inject    distances
 	threads   int
 	rounds    int
 	limit     time.Duration
@@ -55,6 +56,7 @@ func objbenchFlags() table[objbenchOptions] {
 		{name: "small-objects", def: "100", to: toCount(func(o *objbenchOptions) *int { return &o.smalls }), help: "number of small objects"},
 		{name: "skip-functional-tests", to: toBool(func(o *objbenchOptions) *bool { return &o.noChecks }), help: "do not check first what the store can do"},
 		{name: "threads", short: "p", def: "4", to: toCount(func(o *objbenchOptions) *int { return &o.threads }), help: "requests at a time"},
+		{name: "inject", to: func(o *objbenchOptions) pflag.Value { return injectValue{&o.inject} }, help: "make the store distant, as in \"store:delay=20ms,bandwidth=100M,errors=1%\""},
 		{name: "rounds", def: "3", to: toCount(func(o *objbenchOptions) *int { return &o.rounds }), help: "how often everything is measured"},
 		{name: "time-limit", def: "90s", to: func(o *objbenchOptions) pflag.Value { return units.NewDuration(&o.limit) }, help: "begin no further round that would likely end later than this; 0 for no limit"},
 	}...)
@@ -84,6 +86,8 @@ func (o *objbenchOptions) check() error {
 		return errors.New("--rounds 0: at least one round is needed")
 	case o.blockSize < 1 || o.blockSize > units.GiB:
 		return errors.New("--block-size: give 1 byte to 1G")
+	case o.inject.meta != (distance{}):
+		return errors.New("--inject: objbench uses no database: give a distance of the store only")
 	case o.bigSize < 1 || o.smallSize < 1 || o.smalls < 1:
 		return errors.New("--big-object-size, --small-object-size and --small-objects: give more than 0")
 	}
@@ -107,7 +111,7 @@ func (a *app) objbench(ctx context.Context, opt *objbenchOptions, endpoint strin
 		return err
 	}
 	defer func() { err = out.close(err) }()
-	store, err := a.openStore(ctx, f, storeOptions{retry: object.RetryOptions{Attempts: setupTries}})
+	store, err := a.openStore(ctx, f, storeOptions{retry: object.RetryOptions{Attempts: setupTries}, away: opt.inject.store})
 	if err != nil {
 		return err
 	}

@@ -45,5 +45,11 @@ func operationBounds() []float64 { return prometheus.ExponentialBuckets(0.0001, 
 // requestBounds are those of requests to the store, in seconds.
 func requestBounds() []float64 { return prometheus.ExponentialBuckets(0.01, 1.5, 25) }
 
+// cacheBounds are those of reads and writes of the cache on disk, in seconds.
+func cacheBounds() []float64 { return prometheus.ExponentialBuckets(0.00001, 2, 20) }
+
+// compactBounds are those of compactions, in bytes.
+func compactBounds() []float64 { return prometheus.ExponentialBuckets(1024, 2, 16) }
+
 // sizeBounds are those of reads and writes, in bytes.
 func sizeBounds() []float64 { return prometheus.LinearBuckets(4096, 4096, 32) }

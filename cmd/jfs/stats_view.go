@@ -81,7 +81,8 @@ func newStatsView(schema string, verbosity int) (*statsView, error) {
 				{"read", rateOf("fuse_read_size_bytes_sum"), bytesCell}, {"write", rateOf("fuse_written_size_bytes_sum"), bytesCell}}}
 		case 'm':
 			g = statsGroup{"meta", append([]statsColumn{{"ops", rateOf(meta + "_total"), countCell}, {"lat", latencyOf(meta), millisCell}},
-				more(statsColumn{"txn", rateOf(change + "_total"), countCell}, statsColumn{"lat", latencyOf(change), millisCell})...)}
+				more(statsColumn{"txn", rateOf(change + "_total"), countCell}, statsColumn{"lat", latencyOf(change), millisCell},
+					statsColumn{"retry", rateOf("transaction_restart"), countCell})...)}
 		case 'c':
 			g = statsGroup{"blockcache", []statsColumn{{"read", rateOf("blockcache_hit_bytes"), bytesCell}, {"write", rateOf("blockcache_write_bytes"), bytesCell}}}
 		case 'o':

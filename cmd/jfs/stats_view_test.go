@@ -28,7 +28,7 @@ func TestStatsView(t *testing.T) {
 	if got := v.line(was, now, 2*time.Second); got != line {
 		t.Errorf("%q\nwant\n%q", got, line)
 	}
-	for schema, width := range map[string]int{"u": 23, "o": 47, "fg": 35} {
+	for schema, width := range map[string]int{"u": 23, "o": 47, "fg": 35, "m": 29} {
 		v, err := newStatsView(schema, 1)
 		if err != nil {
 			t.Fatal(err)

@@ -28,10 +28,15 @@ type tally struct {
 	errors    sync.Map // syscall.Errno -> *atomic.Int64
 	requests  [object.Ops]cost
 	reqErrors atomic.Int64
+	retries   atomic.Int64 // requests to the store that were sent again
+	restarts  atomic.Int64 // transactions that were computed anew
+	// of the cache on disk, and of compactions
+	cacheReads, cacheWrites, compactions cost
 
 	read, written cost // by the kernel's requests
 	// of all requests of the kernel, all operations of the metadata, all transactions, reads, writes
 	opTimes, metaTimes, changeTimes, readSizes, writtenSizes spread
+	cacheReadTimes, cacheWriteTimes, compactSizes            spread
 	reqTimes                                                 [object.Ops]spread
 
 	trips   atomic.Int64 // round trips to the database, if its engine tells of them
@@ -46,6 +51,7 @@ func newTally() *tally {
 		started: time.Now(),
 		opTimes: newSpread(operationBounds()), metaTimes: newSpread(operationBounds()), changeTimes: newSpread(operationBounds()),
 		readSizes: newSpread(sizeBounds()), writtenSizes: newSpread(sizeBounds()),
+		cacheReadTimes: newSpread(cacheBounds()), cacheWriteTimes: newSpread(cacheBounds()), compactSizes: newSpread(compactBounds()),
 	}
 	for op := range t.reqTimes {
 		t.reqTimes[op] = newSpread(requestBounds())
@@ -76,9 +82,31 @@ func (t *tally) Operation(name string, took time.Duration) {
 }
 
 // Transaction counts a transaction of the database.
-func (t *tally) Transaction(took time.Duration) {
+func (t *tally) Transaction(took time.Duration, restarts int) {
+	t.restarts.Add(int64(restarts))
 	t.changes.add(took)
 	t.changeTimes.add(took.Seconds())
+}
+
+// retried counts a request to the store that is sent again.
+func (t *tally) retried(object.Op) { t.retries.Add(1) }
+
+// cacheRead and cacheWritten count a read and a write of the cache on disk.
+func (t *tally) cacheRead(took time.Duration) {
+	t.cacheReads.add(took)
+	t.cacheReadTimes.add(took.Seconds())
+}
+
+func (t *tally) cacheWritten(took time.Duration) {
+	t.cacheWrites.add(took)
+	t.cacheWriteTimes.add(took.Seconds())
+}
+
+// compacted counts a compaction by the bytes that it has written.
+func (t *tally) compacted(n uint32) {
+	t.compactions.n.Add(1)
+	t.compactions.bytes.Add(int64(n))
+	t.compactSizes.add(float64(n))
 }
 
 // trip counts a round trip to the database.
@@ -155,7 +183,11 @@ func (t *tally) add(f figures) {
 			f["object_request_data_bytes_"+name] = float64(c.bytes.Load())
 		}
 	}
-	f["object_request_errors"] = float64(t.reqErrors.Load())
+	f["object_request_errors"], f["object_request_retries"] = float64(t.reqErrors.Load()), float64(t.retries.Load())
+	f["transaction_restart"] = float64(t.restarts.Load())
+	f.histogram("blockcache_read_hist_seconds", float64(t.cacheReads.n.Load()), t.cacheReads.seconds())
+	f.histogram("blockcache_write_hist_seconds", float64(t.cacheWrites.n.Load()), t.cacheWrites.seconds())
+	f.histogram("compact_size_histogram_bytes", float64(t.compactions.n.Load()), float64(t.compactions.bytes.Load()))
 	f["uptime"] = time.Since(t.started).Seconds()
 }
 

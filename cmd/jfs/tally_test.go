@@ -19,7 +19,7 @@ func TestTally(t *testing.T) {
 	c.Operation("Lookup", 2*time.Second)
 	c.Operation("Lookup", time.Second)
 	c.Operation("Read", time.Second)
-	c.Transaction(5 * time.Second)
+	c.Transaction(5*time.Second, 2)
 	f := figures{}
 	c.add(f)
 	f.addProcess()

@@ -41,7 +41,7 @@ type dataPlane struct {
 
 	store    *swapStore
 	limits   limiters
-	told     object.Observer // of requests to the store
+	told     *tally // of what is asked of the store and of the cache on disk
 	blocks   *block.Store
 	cache    *cache.Tiered
 	prefetch *prefetch.Scheduler
@@ -50,7 +50,7 @@ type dataPlane struct {
 }
 
 // buildData builds the data plane of a mount, and adds to parts what is to be closed.
-func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, told object.Observer, parts *closer) (*dataPlane, error) {
+func (a *app) buildData(ctx context.Context, f meta.Format, opt *mountOptions, told *tally, parts *closer) (*dataPlane, error) {
 	compact := opt.bufferSize / 8
 	d := &dataPlane{
 		pool: bytepool.New(opt.bufferSize - compact), compacting: bytepool.New(compact),
@@ -157,7 +157,7 @@ func (a *app) reload(d *dataPlane, old meta.Format, opt *mountOptions) func(meta
 
 func (o *mountOptions) storeOptions(d *dataPlane) storeOptions {
 	return storeOptions{
-		retry: object.RetryOptions{Attempts: o.retries, GetTimeout: o.getTimeout, PutTimeout: o.putTimeout},
+		retry: object.RetryOptions{Attempts: o.retries, GetTimeout: o.getTimeout, PutTimeout: o.putTimeout, OnRetry: d.told.retried},
 		up:    d.limits.up, down: d.limits.down, told: d.told, away: o.inject.store,
 	}
 }
@@ -215,6 +215,7 @@ func (d *dataPlane) openTiers(f meta.Format, o *mountOptions, log *slog.Logger) 
 	dirs, err := cacheDirs(o.cacheDir, f.UUID)
 	if err == nil {
 		do := o.diskOptions(log)
+		do.OnRead, do.OnWrite = d.told.cacheRead, d.told.cacheWritten
 		do.Beside = func() (n int64) {
 			if s := d.back.Stage; s != nil {
 				n += s.Stats().Disk

@@ -45,7 +45,7 @@ func (a *app) virtualFiles(c *client, data *dataPlane, up *upload.Uploader, root
 			},
 			Compact: func(ctx context.Context, ino meta.Ino, threads int, progress func(int)) error {
 				r, err := maintain.NewCompactor(c.volume, data.cache, data.blocks, maintain.CompactOptions{
-					Pool: data.compacting, Threads: threads, Log: a.log,
+					Pool: data.compacting, Threads: threads, Log: a.log, OnCompact: c.tally.compacted,
 					Progress: func(_ maintain.Step, n int) { progress(n) },
 				}).Tree(ctx, ino)
 				if err == nil && r.Failed > 0 {
